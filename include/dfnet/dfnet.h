@@ -81,7 +81,6 @@ typedef enum ef_status {
 #define EF_STATUS_ENUM(name, number, text) name = number,
     EF_STATUS_LIST(EF_STATUS_ENUM)
 #undef EF_STATUS_ENUM
-    EF_STATUS_LAST_ = -11 /* not a status; ends the list without a comma */
 } ef_status;
 
 /* Filled by the function that fails; lives wherever you put it. */

@@ -1,0 +1,57 @@
+/* image.h - encoded bytes to pixels, pixels to other sizes. The layer below lib/face and
+ * lib/api; includes lib/base only.
+ *
+ * Pixels are uint8, rows top to bottom, R G B interleaved: [height][width][3]. */
+#ifndef DFN_IMAGE_IMAGE_H
+#define DFN_IMAGE_IMAGE_H
+
+#include "lib/base/options.h"
+
+#include <stdbool.h>
+
+/* A buffer that only grows: what is allocated for one picture serves the next. */
+struct dfn_scratch {
+    uint8_t *data;
+    size_t size;
+};
+
+/* At least size bytes on DFN_ALIGN, contents undefined; NULL: no memory (old block kept). */
+void *dfn_scratch_need(struct dfn_scratch *s, const ef_allocator *a, size_t size);
+void dfn_scratch_free(struct dfn_scratch *s, const ef_allocator *a);
+
+/* EF_E_ARG unless img is a picture that may be read: pixels, sizes, stride, format. */
+ef_status dfn_image_check(const ef_image *img, ef_error *err);
+
+/* JPEG, PNG, BMP or PNM (by magic bytes, never by name) to upright RGB8. */
+ef_status dfn_image_decode(const uint8_t *data, size_t size, const ef_options *opt,
+                           ef_image *out, ef_error *err);
+
+/* Row y of img as RGB bytes [width][3]: a pointer into img for EF_RGB8, else into row,
+ * which has room for width * 3 bytes. */
+const uint8_t *dfn_image_row(const ef_image *img, int y, uint8_t *row);
+
+enum dfn_resample {
+    DFN_RESAMPLE_PILLOW_BOX,      /* Pillow's Resize.c in 8-bit fixed point: separable,      */
+    DFN_RESAMPLE_PILLOW_BILINEAR, /* horizontal first, antialiased, bicubic a = -0.5         */
+    DFN_RESAMPLE_PILLOW_BICUBIC,
+    DFN_RESAMPLE_OPENCV_AREA, /* INTER_AREA of 8-bit images, also when it enlarges        */
+    DFN_RESAMPLE_OPENCV_LINEAR,
+    DFN_RESAMPLE_OPENCV_CUBIC /* a = -0.75, not antialiased                               */
+};
+
+/* A rectangle of whole pixels of a picture. It may reach outside only if the caller of
+ * dfn_resize() says what is there. */
+struct dfn_rect {
+    int x, y, w, h;
+};
+
+/* Resizes rect of src (any format) to out [out_h][out_w][3] RGB, out_stride bytes a row. Where
+ * rect leaves the picture, pixels have the colour pad (R, G, B); pixels that rect does
+ * not hold never count. Equal to cropping first (with padding) and resizing the crop with
+ * Pillow or OpenCV. scratch grows as needed. EF_E_NOMEM, EF_E_LIMIT (sizes over 65535). */
+ef_status dfn_resize(const ef_image *src, const struct dfn_rect *rect,
+                     enum dfn_resample filter, const uint8_t pad[3], uint8_t *out, int out_w,
+                     int out_h, size_t out_stride, struct dfn_scratch *scratch,
+                     const ef_allocator *a, ef_error *err);
+
+#endif

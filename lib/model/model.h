@@ -1,0 +1,103 @@
+/* model.h - a loaded model: what ef_model is inside. Filled by load.c, read by lib/plan,
+ * lib/face and lib/api; immutable after loading but for `packs` and the count of users. */
+#ifndef DFN_MODEL_MODEL_H
+#define DFN_MODEL_MODEL_H
+
+#include "lib/base/options.h"
+#include "lib/model/arch.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum dfn_padding { DFN_PAD_SAME, DFN_PAD_SYM, DFN_PAD_FIXED };
+enum dfn_resize { DFN_RESIZE_SQUASH, DFN_RESIZE_SHORTER, DFN_RESIZE_LONGER };
+enum dfn_filter {
+    DFN_PILLOW_BOX,
+    DFN_PILLOW_BILINEAR,
+    DFN_PILLOW_BICUBIC,
+    DFN_OPENCV_AREA,
+    DFN_OPENCV_LINEAR,
+    DFN_OPENCV_CUBIC
+};
+enum dfn_outside { DFN_OUTSIDE_CLAMP, DFN_OUTSIDE_SHIFT, DFN_OUTSIDE_PAD };
+
+/* The metadata of FORMAT.md section 2, parsed and checked. */
+struct dfn_meta {
+    bool detector; /* role                                                              */
+    enum dfn_padding padding;
+    int fixed[DFN_MAX_STRIDE2][2]; /* DFN_PAD_FIXED: before, after of each stride-2 layer */
+    int height, width;
+    enum dfn_resize resize;
+    int shorter; /* N of DFN_RESIZE_SHORTER                                              */
+    enum dfn_filter shrink, enlarge;
+    float mean[3], std[3]; /* R, G, B                                                   */
+    bool flip, softmax;
+    int fake;        /* -1: none                                                        */
+    float margin[4]; /* left, top, right, bottom                                        */
+    bool square;
+    enum dfn_outside outside;
+    uint8_t pad[3]; /* R, G, B                                                          */
+    float temperature, real_below, fake_from;
+    uint64_t ref_seed;
+    int ref_height, ref_width;
+    const double *ref_logits;  /* [outputs]                                             */
+    const char *const *labels; /* [outputs], or NULL                                    */
+};
+
+/* One key and value of __metadata__, unescaped, NUL-terminated. */
+struct dfn_pair {
+    const char *key, *value;
+};
+
+struct dfn_packed; /* lib/plan/pack.h: weights in the layout that a set of kernels wants */
+
+struct ef_model {
+    ef_options opt; /* of the load: allocator and log                                   */
+    atomic_int users;
+    struct dfn_arch arch;
+    int nblocks;
+    struct dfn_block *blocks; /* [nblocks]                                              */
+    struct dfn_meta meta;
+    int npairs;
+    struct dfn_pair *pairs; /* [npairs]                                                 */
+    char hash[33];
+    uint64_t file_bytes, bytes_needed, parameters;
+    float *store; /* every tensor, float32, each on DFN_ALIGN bytes, canonical order    */
+    /* weights[(block + 1) * DFN_ROLES + role], NULL where the network has none; shapes as
+     * dfn_arch_tensors() says. */
+    const float **weights;
+
+    pthread_mutex_t pack_lock;
+    struct dfn_packed *packs; /* list; only lib/plan/pack.c touches it, under pack_lock  */
+    void (*free_packs)(ef_model *model); /* set by pack.c with its first entry          */
+};
+
+/* Weight or bias of a block (-1: stem, head, classifier). */
+static inline const float *dfn_model_weight(const ef_model *m, int block,
+                                            enum dfn_role role)
+{
+    return m->weights[(block + 1) * DFN_ROLES + (int)role];
+}
+
+/* Loads from size bytes, or from a regular file that fd is open on at offset 0 and that
+ * has size bytes; where names it in errors. keep = false: check only; *out then holds no
+ * weights but everything else. *out is yours: dfn_model_unref(). */
+ef_status dfn_model_load_bytes(const uint8_t *data, size_t size, const char *where,
+                               const ef_options *opt, bool keep, ef_model **out,
+                               ef_error *err);
+ef_status dfn_model_load_regular(int fd, uint64_t size, const char *where,
+                                 const ef_options *opt, bool keep, ef_model **out,
+                                 ef_error *err);
+
+/* A model may be shared by threads: the count is atomic, the last one frees. */
+void dfn_model_ref(const ef_model *model);
+void dfn_model_unref(const ef_model *model);
+
+/* Value of a metadata key, or NULL. */
+const char *dfn_model_pair(const ef_model *model, const char *key);
+
+/* The reference input of FORMAT.md section 6 as [ref_height][ref_width][3] (NHWC): the
+ * numbers are drawn in NCHW order and stored transposed. */
+void dfn_reference_input(uint64_t seed, int height, int width, float *out);
+
+#endif
