@@ -63,18 +63,18 @@ EF_API uint32_t ef_version(void);
 /* ---- errors ------------------------------------------------------------------------ */
 
 /* X(name, number, text): one list, so that number, name and text cannot part. */
-#define EF_STATUS_LIST(X)                                                                 \
-    X(EF_OK, 0, "success")                                                                \
-    X(EF_E_ARG, -1, "wrong argument")                                                     \
-    X(EF_E_NOMEM, -2, "out of memory")                                                    \
-    X(EF_E_IO, -3, "input or output failed")                                              \
-    X(EF_E_FORMAT, -4, "damaged, or not a file of this kind")                             \
-    X(EF_E_VERSION, -5, "made for a newer version of this library")                       \
-    X(EF_E_UNSUPPORTED, -6, "sound, but not supported by this build")                     \
-    X(EF_E_LIMIT, -7, "larger than the limits allow")                                     \
-    X(EF_E_NO_FACE, -8, "no face found")                                                  \
-    X(EF_E_CANCELLED, -9, "cancelled by the caller")                                      \
-    X(EF_E_THREAD, -10, "a thread could not be started")                                  \
+#define EF_STATUS_LIST(X)                                                                \
+    X(EF_OK, 0, "success")                                                               \
+    X(EF_E_ARG, -1, "wrong argument")                                                    \
+    X(EF_E_NOMEM, -2, "out of memory")                                                   \
+    X(EF_E_IO, -3, "input or output failed")                                             \
+    X(EF_E_FORMAT, -4, "damaged, or not a file of this kind")                            \
+    X(EF_E_VERSION, -5, "made for a newer version of this library")                      \
+    X(EF_E_UNSUPPORTED, -6, "sound, but not supported by this build")                    \
+    X(EF_E_LIMIT, -7, "larger than the limits allow")                                    \
+    X(EF_E_NO_FACE, -8, "no face found")                                                 \
+    X(EF_E_CANCELLED, -9, "cancelled by the caller")                                     \
+    X(EF_E_THREAD, -10, "a thread could not be started")                                 \
     X(EF_E_NUMERIC, -11, "numbers are not what they must be")
 
 typedef enum ef_status {
@@ -86,9 +86,9 @@ typedef enum ef_status {
 /* Filled by the function that fails; lives wherever you put it. */
 typedef struct ef_error {
     ef_status status;
-    int sys;         /* errno of the failing system call, or 0                          */
-    char where[96];  /* file, tensor or argument: "tensor blocks.3.depthwise.weight"    */
-    char what[256];  /* one English sentence without newline                            */
+    int sys;        /* errno of the failing system call, or 0                           */
+    char where[96]; /* file, tensor or argument: "tensor blocks.3.depthwise.weight"     */
+    char what[256]; /* one English sentence without newline                             */
 } ef_error;
 
 /* Static text of a status, e.g. "out of memory"; never NULL. */
@@ -110,7 +110,11 @@ EF_API uint32_t ef_cpu_features(void);
  * OpenBLAS reports one thread (the library never changes that number: programs do,
  * with openblas_set_num_threads()), else NATIVE. Results are the same bits for any
  * thread count, batch position and run at one CPU level with NATIVE only. */
-typedef enum ef_gemm { EF_GEMM_AUTO = 0, EF_GEMM_NATIVE = 1, EF_GEMM_OPENBLAS = 2 } ef_gemm;
+typedef enum ef_gemm {
+    EF_GEMM_AUTO = 0,
+    EF_GEMM_NATIVE = 1,
+    EF_GEMM_OPENBLAS = 2
+} ef_gemm;
 
 /* Your allocator. alloc returns NULL when it has nothing; alignment as malloc's is
  * enough. Both may be called from the thread that creates or frees an object only.
@@ -129,23 +133,23 @@ typedef int ef_cancel_fn(void *user);
 
 /* Bounds on what hostile input can make the library do; checked before allocation. */
 typedef struct ef_limits {
-    uint64_t max_file_bytes; /* of a model or picture file; default 4 GiB              */
-    uint64_t max_pixels;     /* width * height of a decoded picture; default 128 Mi    */
+    uint64_t max_file_bytes; /* of a model or picture file; default 4 GiB               */
+    uint64_t max_pixels;     /* width * height of a decoded picture; default 128 Mi     */
 } ef_limits;
 
 typedef struct ef_options {
     size_t struct_size;
     int threads;       /* 1: the caller's thread only (default); 0: one for each CPU
-                          that this process may use; at most 64                        */
-    uint32_t cpu_mask; /* default EF_CPU_ALL                                           */
-    ef_gemm gemm;      /* default EF_GEMM_AUTO                                         */
-    int height, width; /* input of a session; 0, 0: the model's own. 32 to 4096        */
-    int batch;         /* most inputs in one run; default 1, at most 1024              */
+                          that this process may use; at most 64                         */
+    uint32_t cpu_mask; /* default EF_CPU_ALL                                            */
+    ef_gemm gemm;      /* default EF_GEMM_AUTO                                          */
+    int height, width; /* input of a session; 0, 0: the model's own. 32 to 4096         */
+    int batch;         /* most inputs in one run; default 1, at most 1024               */
     ef_limits limits;
-    ef_allocator allocator; /* both functions NULL: malloc and free (default)          */
-    ef_log_fn *log;         /* NULL: silent                                            */
+    ef_allocator allocator; /* both functions NULL: malloc and free (default)           */
+    ef_log_fn *log;         /* NULL: silent                                             */
     void *log_user;
-    ef_cancel_fn *cancel; /* NULL: never                                               */
+    ef_cancel_fn *cancel; /* NULL: never                                                */
     void *cancel_user;
 } ef_options;
 
@@ -160,12 +164,13 @@ typedef struct ef_model ef_model;
 /* Reads a model file (weights_tools/FORMAT.md), checks all of it, hash included, and
  * prepares it. Nothing of the file is needed afterwards.
  * EF_E_IO, EF_E_LIMIT, EF_E_FORMAT, EF_E_VERSION, EF_E_UNSUPPORTED, EF_E_NOMEM. */
-EF_API ef_status ef_model_load_file(const char *path, const ef_options *opt, ef_model **out,
-                                    ef_error *err);
+EF_API ef_status ef_model_load_file(const char *path, const ef_options *opt,
+                                    ef_model **out, ef_error *err);
 
 /* The same from size bytes of memory, which are borrowed for the call only. */
-EF_API ef_status ef_model_load_memory(const void *data, size_t size, const ef_options *opt,
-                                      ef_model **out, ef_error *err);
+EF_API ef_status ef_model_load_memory(const void *data, size_t size,
+                                      const ef_options *opt, ef_model **out,
+                                      ef_error *err);
 
 /* The same from a file descriptor, from its position to its end (a pipe will do).
  * The descriptor stays open and yours. */
@@ -174,7 +179,8 @@ EF_API ef_status ef_model_load_fd(int fd, const ef_options *opt, ef_model **out,
 
 /* The default real/fake model: the file that the environment variable DFNET_MODEL
  * names, else the installed one, else the one in the build tree's sources. */
-EF_API ef_status ef_model_load_default(const ef_options *opt, ef_model **out, ef_error *err);
+EF_API ef_status ef_model_load_default(const ef_options *opt, ef_model **out,
+                                       ef_error *err);
 
 /* Writes the path that ef_model_load_default() would read, with its NUL, into at most
  * cap bytes of buf; EF_E_LIMIT if it does not fit, EF_E_IO if there is no such file. */
@@ -185,26 +191,27 @@ EF_API void ef_model_free(ef_model *model);
 
 typedef struct ef_model_info {
     size_t struct_size;
-    char name[128];        /* for people                                               */
-    char variant[16];      /* "b0".."b8", "l2", "lite0".., "v2-s".., "custom"          */
-    char hash[33];         /* XXH3-128 of the file, 32 hexadecimal digits              */
-    int height, width;     /* input the model was made for                             */
-    int outputs;           /* logits of one input                                      */
-    int fake;              /* index of the output that means fake, or -1               */
-    int softmax;           /* 1: softmax over the outputs, 0: sigmoid of each          */
-    int blocks;            /* MBConv and FusedMBConv blocks                            */
-    uint64_t parameters;   /* weights and biases, BN folded                            */
-    uint64_t macs;         /* multiply-adds of one input of height x width             */
+    char name[128];      /* for people                                                  */
+    char variant[16];    /* "b0".."b8", "l2", "lite0".., "v2-s".., "custom"             */
+    char hash[33];       /* XXH3-128 of the file, 32 hexadecimal digits                 */
+    int height, width;   /* input the model was made for                                */
+    int outputs;         /* logits of one input                                         */
+    int fake;            /* index of the output that means fake, or -1                  */
+    int softmax;         /* 1: softmax over the outputs, 0: sigmoid of each             */
+    int blocks;          /* MBConv and FusedMBConv blocks                               */
+    uint64_t parameters; /* weights and biases, BN folded                               */
+    uint64_t macs;       /* multiply-adds of one input of height x width                */
     uint64_t file_bytes;
     uint64_t bytes_needed; /* the most memory that loading holds at once, by the
-                              allocator hook's count, not counting file mappings       */
+                              allocator hook's count, not counting file mappings        */
     float temperature;
-    float real_below;      /* verdict real if fake-probability <  real_below           */
-    float fake_from;       /* verdict fake if fake-probability >= fake_from            */
+    float real_below; /* verdict real if fake-probability <  real_below                 */
+    float fake_from;  /* verdict fake if fake-probability >= fake_from                  */
 } ef_model_info;
 
 EF_API void ef_model_info_init(ef_model_info *info, size_t struct_size);
-EF_API ef_status ef_model_get_info(const ef_model *model, ef_model_info *info, ef_error *err);
+EF_API ef_status ef_model_get_info(const ef_model *model, ef_model_info *info,
+                                   ef_error *err);
 
 /* Checks a file as ef_model_load_file() does and keeps nothing. info may be NULL. */
 EF_API ef_status ef_model_validate_file(const char *path, const ef_options *opt,
@@ -232,8 +239,8 @@ EF_API ef_status ef_model_probabilities(const ef_model *model, const float *logi
                                         float *probabilities, ef_error *err);
 
 typedef struct ef_top {
-    int output;  /* index of the output                                               */
-    float value; /* its value                                                         */
+    int output;  /* index of the output                                                 */
+    float value; /* its value                                                           */
 } ef_top;
 
 /* The k greatest of n values, greatest first, equal values by rising index, NaN last.
@@ -243,28 +250,29 @@ EF_API size_t ef_top_k(const float *values, size_t n, ef_top *out, size_t k);
 /* ---- images ------------------------------------------------------------------------ */
 
 typedef enum ef_format {
-    EF_RGB8 = 1,  /* 3 bytes a pixel: R, G, B                                          */
-    EF_BGR8 = 2,  /* 3: B, G, R                                                        */
-    EF_RGBA8 = 3, /* 4: R, G, B, A; A is ignored                                       */
-    EF_GRAY8 = 4  /* 1: taken as R = G = B                                             */
+    EF_RGB8 = 1,  /* 3 bytes a pixel: R, G, B                                           */
+    EF_BGR8 = 2,  /* 3: B, G, R                                                         */
+    EF_RGBA8 = 3, /* 4: R, G, B, A; A is ignored                                        */
+    EF_GRAY8 = 4  /* 1: taken as R = G = B                                              */
 } ef_format;
 
 /* Pixels, rows from top to bottom. To wrap your own, fill it with owner = NULL. */
 typedef struct ef_image {
     const uint8_t *pixels;
-    int32_t width, height; /* 1 to 65535                                               */
-    ptrdiff_t stride;      /* bytes from a row to the next below; may be negative      */
+    int32_t width, height; /* 1 to 65535                                                */
+    ptrdiff_t stride;      /* bytes from a row to the next below; may be negative       */
     ef_format format;
-    void *owner;           /* not NULL: decoded by the library                         */
+    void *owner; /* not NULL: decoded by the library                                    */
 } ef_image;
 
 /* JPEG, PNG, BMP or PNM bytes to RGB8, upright (EXIF orientation applied), alpha
  * composited on black, 16 bits scaled to 8. EF_E_FORMAT: damaged or of another kind;
  * EF_E_UNSUPPORTED: CMYK and others; EF_E_LIMIT: more than limits.max_pixels. */
-EF_API ef_status ef_image_decode_memory(const void *data, size_t size, const ef_options *opt,
-                                        ef_image *out, ef_error *err);
-EF_API ef_status ef_image_decode_file(const char *path, const ef_options *opt, ef_image *out,
-                                      ef_error *err);
+EF_API ef_status ef_image_decode_memory(const void *data, size_t size,
+                                        const ef_options *opt, ef_image *out,
+                                        ef_error *err);
+EF_API ef_status ef_image_decode_file(const char *path, const ef_options *opt,
+                                      ef_image *out, ef_error *err);
 EF_API ef_status ef_image_decode_fd(int fd, const ef_options *opt, ef_image *out,
                                     ef_error *err);
 
@@ -272,7 +280,7 @@ EF_API ef_status ef_image_decode_fd(int fd, const ef_options *opt, ef_image *out
 EF_API void ef_image_free(ef_image *img);
 
 typedef struct ef_box {
-    float x, y, w, h; /* pixels; x, y is the top left corner                           */
+    float x, y, w, h; /* pixels; x, y is the top left corner                            */
 } ef_box;
 
 /* Picture to network input as the model's file says (crop rule, resize, mean and std).
@@ -312,10 +320,10 @@ EF_API ef_status ef_session_explain(const ef_session *session, ef_write_fn *writ
                                     void *user, ef_error *err);
 
 typedef struct ef_step_time {
-    const char *name;   /* layer, e.g. "blocks.3.depthwise"; owned by the session      */
-    const char *kernel; /* e.g. "dfn_f32_dwconv__ref"                                  */
-    uint64_t macs;      /* of the last run                                             */
-    uint64_t ns;        /* of the last run; 0 until ef_session_profile(session, 1)     */
+    const char *name;   /* layer, e.g. "blocks.3.depthwise"; owned by the session       */
+    const char *kernel; /* e.g. "dfn_f32_dwconv__ref"                                   */
+    uint64_t macs;      /* of the last run                                              */
+    uint64_t ns;        /* of the last run; 0 until ef_session_profile(session, 1)      */
 } ef_step_time;
 
 EF_API ef_status ef_session_profile(ef_session *session, int on, ef_error *err);
@@ -325,8 +333,8 @@ EF_API size_t ef_session_times(const ef_session *session, ef_step_time *out, siz
 
 /* Called after each step of a run with its output: NHWC, [n][h][w][c] floats, valid
  * during the call only. Not 0 ends the run with EF_E_CANCELLED. NULL removes it. */
-typedef int ef_tap_fn(void *user, const char *name, const float *data, int n, int h, int w,
-                      int c);
+typedef int ef_tap_fn(void *user, const char *name, const float *data, int n, int h,
+                      int w, int c);
 EF_API ef_status ef_session_tap(ef_session *session, ef_tap_fn *tap, void *user,
                                 ef_error *err);
 
@@ -336,18 +344,18 @@ typedef struct ef_classifier ef_classifier;
 
 /* How the scores of several models become one. */
 typedef enum ef_aggregate {
-    EF_AGG_MEAN_PROB = 0, /* weighted mean of probabilities                            */
-    EF_AGG_MEAN_LOGIT = 1 /* weighted mean of logits, then the sigmoid                 */
+    EF_AGG_MEAN_PROB = 0, /* weighted mean of probabilities                             */
+    EF_AGG_MEAN_LOGIT = 1 /* weighted mean of logits, then the sigmoid                  */
 } ef_aggregate;
 
 typedef struct ef_classifier_options {
     size_t struct_size;
-    const ef_model *const *models; /* each with a fake output                          */
-    const float *weights;          /* model_count weights > 0, or NULL: all equal      */
-    size_t model_count;            /* 1 to 64                                          */
-    const ef_model *detector;      /* NULL: none; EF_FACE_DETECT is then unsupported   */
+    const ef_model *const *models; /* each with a fake output                           */
+    const float *weights;          /* model_count weights > 0, or NULL: all equal       */
+    size_t model_count;            /* 1 to 64                                           */
+    const ef_model *detector;      /* NULL: none; EF_FACE_DETECT is then unsupported    */
     ef_aggregate aggregate;
-    float real_below, fake_from;   /* verdict thresholds; both < 0: the first model's  */
+    float real_below, fake_from; /* verdict thresholds; both < 0: the first model's     */
 } ef_classifier_options;
 
 EF_API void ef_classifier_options_init(ef_classifier_options *opt, size_t struct_size);
@@ -364,18 +372,18 @@ EF_API ef_status ef_classifier_create_simple(const ef_model *model, const ef_opt
 EF_API void ef_classifier_free(ef_classifier *classifier);
 
 typedef enum ef_face_mode {
-    EF_FACE_WHOLE = 0, /* the picture is a face crop already; no margin is added       */
-    EF_FACE_BOX = 1,   /* the face is in box; cropped as the model's file says         */
-    EF_FACE_DETECT = 2 /* find it (EF_E_UNSUPPORTED without a detector)                */
+    EF_FACE_WHOLE = 0, /* the picture is a face crop already; no margin is added        */
+    EF_FACE_BOX = 1,   /* the face is in box; cropped as the model's file says          */
+    EF_FACE_DETECT = 2 /* find it (EF_E_UNSUPPORTED without a detector)                 */
 } ef_face_mode;
 
 typedef struct ef_face {
     ef_face_mode mode;
-    ef_box box; /* for EF_FACE_BOX; must touch the picture                             */
+    ef_box box; /* for EF_FACE_BOX; must touch the picture                              */
 } ef_face;
 
 typedef enum ef_verdict {
-    EF_VERDICT_NONE = 0, /* not scored                                                 */
+    EF_VERDICT_NONE = 0, /* not scored                                                  */
     EF_VERDICT_REAL = 1,
     EF_VERDICT_UNCERTAIN = 2,
     EF_VERDICT_FAKE = 3
@@ -387,10 +395,10 @@ EF_API const char *ef_verdict_name(ef_verdict verdict);
 typedef struct ef_result {
     size_t struct_size;
     ef_verdict verdict;
-    float fake;       /* probability in [0,1] that the face is fake, temperature applied */
-    float logit;      /* its log-odds before the temperature                           */
-    ef_box box;       /* the face; the whole picture in EF_FACE_WHOLE                  */
-    float face_score; /* the detector's confidence; 1 without a detector               */
+    float fake;  /* probability in [0,1] that the face is fake, temperature applied */
+    float logit; /* its log-odds before the temperature                                 */
+    ef_box box;  /* the face; the whole picture in EF_FACE_WHOLE                        */
+    float face_score; /* the detector's confidence; 1 without a detector                */
 } ef_result;
 
 EF_API void ef_result_init(ef_result *result, size_t struct_size);

@@ -13,8 +13,8 @@
 
 /* What the first allocation should be: a regular file's rest plus one byte, so that a
  * read that meets the end needs no second allocation. 0: fstat failed or a directory. */
-static ef_status first_size(int fd, const char *where, const ef_options *opt, size_t *size,
-                            ef_error *err)
+static ef_status first_size(int fd, const char *where, const ef_options *opt,
+                            size_t *size, ef_error *err)
 {
     struct stat st;
     *size = FIRST_CHUNK;
@@ -27,8 +27,8 @@ static ef_status first_size(int fd, const char *where, const ef_options *opt, si
     const off_t pos = lseek(fd, 0, SEEK_CUR);
     const uint64_t rest = pos >= 0 && st.st_size > pos ? (uint64_t)(st.st_size - pos) : 0;
     if (rest > opt->limits.max_file_bytes || rest >= SIZE_MAX / 2)
-        return dfn_fail(err, EF_E_LIMIT, where,
-                        "has %llu bytes, the limit is %llu", (unsigned long long)rest,
+        return dfn_fail(err, EF_E_LIMIT, where, "has %llu bytes, the limit is %llu",
+                        (unsigned long long)rest,
                         (unsigned long long)opt->limits.max_file_bytes);
     *size = (size_t)rest + 1;
     return EF_OK;

@@ -9,8 +9,8 @@
 const char *ef_strerror(ef_status status)
 {
     switch (status) {
-#define DFN_CASE(name, number, text)                                                      \
-    case name:                                                                            \
+#define DFN_CASE(name, number, text)                                                     \
+    case name:                                                                           \
         return text;
         EF_STATUS_LIST(DFN_CASE)
 #undef DFN_CASE
@@ -39,7 +39,8 @@ static void fill(ef_error *err, ef_status status, int sys, const char *where,
     make_printable(err->what);
 }
 
-ef_status dfn_fail(ef_error *err, ef_status status, const char *where, const char *what, ...)
+ef_status dfn_fail(ef_error *err, ef_status status, const char *where, const char *what,
+                   ...)
 {
     if (err) {
         const int saved = errno;

@@ -42,7 +42,8 @@ static void *mem_alloc(void *user, size_t size)
 {
     struct test_mem *m = user;
     m->calls++;
-    if (m->fail_at && (m->calls == m->fail_at || (m->from_then_on && m->calls > m->fail_at))) {
+    if (m->fail_at &&
+        (m->calls == m->fail_at || (m->from_then_on && m->calls > m->fail_at))) {
         m->failed = true;
         return NULL;
     }
@@ -133,8 +134,8 @@ const char *test_temp_file(const char *name, const void *data, size_t size)
 void assert_status_at(ef_status st, ef_status expected, const ef_error *err,
                       const char *file, int line)
 {
-    ck_assert_msg(st == expected, "%s:%d: status %d (%s), expected %d; error: %s: %s", file,
-                  line, st, ef_strerror(st), expected, err ? err->where : "",
+    ck_assert_msg(st == expected, "%s:%d: status %d (%s), expected %d; error: %s: %s",
+                  file, line, st, ef_strerror(st), expected, err ? err->where : "",
                   err ? err->what : "");
     if (expected != EF_OK && err)
         ck_assert_msg(err->status == expected && err->where[0] && err->what[0],

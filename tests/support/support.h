@@ -18,13 +18,13 @@ int run_suite(Suite *suite);
  * Thread-safe counting is not needed: the library promises to call the hook from the
  * thread that creates or frees an object only. */
 struct test_mem {
-    long calls;     /* alloc calls so far                    */
-    long live;      /* blocks not yet freed                  */
-    size_t bytes;   /* in them                               */
-    size_t peak;    /* the most that bytes has been          */
+    long calls;   /* alloc calls so far                    */
+    long live;    /* blocks not yet freed                  */
+    size_t bytes; /* in them                               */
+    size_t peak;  /* the most that bytes has been          */
     long fail_at;
     bool from_then_on;
-    bool failed;    /* a call has failed since test_mem_init */
+    bool failed; /* a call has failed since test_mem_init */
 };
 
 void test_mem_init(struct test_mem *m);
@@ -46,7 +46,7 @@ uint8_t *test_read_file(const char *path, size_t *size);
 const char *test_temp_file(const char *name, const void *data, size_t size);
 
 /* Fails unless st is `expected` and, if that is a failure, err says where and what. */
-#define assert_status(st, expected, err)                                                  \
+#define assert_status(st, expected, err)                                                 \
     assert_status_at((st), (expected), (err), __FILE__, __LINE__)
 void assert_status_at(ef_status st, ef_status expected, const ef_error *err,
                       const char *file, int line);
