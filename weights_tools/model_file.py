@@ -401,10 +401,10 @@ class _Cursor:
         self.expect(b"[")
         values = []
         while not self.peek(b"]"):
-            if len(values) == most:
-                raise self.fail(f"more than {most} numbers")
             if values:
                 self.expect(b",")
+            if len(values) == most:
+                raise self.fail(f"more than {most} numbers")
             values.append(self.integer())
         self.expect(b"]")
         return values
