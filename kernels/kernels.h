@@ -1,0 +1,132 @@
+/* kernels.h - the contract of every operation: what it computes, over which layout, and
+ * what may alias. Kernels implement it, lib/plan calls it; this file, cpu.h and pack.h are
+ * all that lib sees of kernels/.
+ *
+ * All activations are float32 NHWC without padding between pixels: [n][h][w][c]. Every
+ * kernel has one shape, run(args, first, last): it computes the items first..last-1 of its
+ * output, and nothing else, so that threads can share one call. An item's bits do not
+ * depend on which range it was in. Unless an operation says otherwise, nothing aliases the
+ * output, nothing is read outside the tensors, and no alignment is needed. */
+#ifndef DFN_KERNELS_KERNELS_H
+#define DFN_KERNELS_KERNELS_H
+
+#include "kernels/pack.h"
+#include "lib/base/attr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void dfn_kernel_fn(const void *args, size_t first, size_t last);
+
+/* act(x); see kernels/ref/act.h for the exact functions. */
+enum dfn_act { DFN_ACT_NONE, DFN_ACT_SWISH, DFN_ACT_RELU6, DFN_ACT_SIGMOID };
+
+/* conv: dense k x k convolution.
+ *   out[y][x][o] = act(bias[o] + sum over ky, kx, i of
+ *                  w[o][i][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][i])
+ *                  + residual[y][x][o]
+ * where terms outside the input are 0. An item is an output row: n * oh items. residual may
+ * be NULL, or alias in. */
+struct dfn_conv_args {
+    const float *in;       /* [n][h][w][cin]                                            */
+    const float *weight;   /* packed as the kernel's row says                           */
+    const float *bias;     /* [cout]                                                    */
+    const float *residual; /* [n][oh][ow][cout] or NULL                                 */
+    float *out;            /* [n][oh][ow][cout]                                         */
+    int h, w, cin, oh, ow, cout;
+    int kernel, stride, top, left;
+    enum dfn_act act;
+};
+
+/* dwconv: depthwise k x k convolution, one filter a channel.
+ *   out[y][x][c] = act(bias[c] + sum over ky, kx of
+ *                  w[c][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][c])
+ * An item is an output row: n * oh items. */
+struct dfn_dwconv_args {
+    const float *in;     /* [n][h][w][c]                                                */
+    const float *weight; /* packed                                                      */
+    const float *bias;   /* [c]                                                         */
+    float *out;          /* [n][oh][ow][c]                                              */
+    int h, w, c, oh, ow;
+    int kernel, stride, top, left;
+    enum dfn_act act;
+};
+
+/* pointwise: 1x1 convolution, a matrix product over pixels.
+ *   out[m][o] = act(bias[o] + sum over i of in[m][i] * w[o][i]) + residual[m][o]
+ * An item is a pixel: n * h * w items. residual may be NULL. */
+struct dfn_pointwise_args {
+    const float *in;       /* [m][cin]                                                  */
+    const float *weight;   /* packed                                                    */
+    const float *bias;     /* [cout]                                                    */
+    const float *residual; /* [m][cout] or NULL                                         */
+    float *out;            /* [m][cout]                                                 */
+    int cin, cout;
+    enum dfn_act act;
+};
+
+/* pool: global mean. out[c] = sum over y, x of in[y][x][c] / (h * w), summed in double,
+ * because 300 x 300 terms in float lose three digits. An item is a channel: n * c items. */
+struct dfn_pool_args {
+    const float *in; /* [n][h * w][c]                                                   */
+    float *out;      /* [n][c]                                                          */
+    int pixels, c;
+};
+
+/* fc: fully connected, for squeeze-excite and the classifier.
+ *   out[o] = act(bias[o] + sum over i of in[i] * w[o][i])
+ * An item is an output: n * cout items. */
+struct dfn_fc_args {
+    const float *in;     /* [n][cin]                                                    */
+    const float *weight; /* packed                                                      */
+    const float *bias;   /* [cout]                                                      */
+    float *out;          /* [n][cout]                                                   */
+    int cin, cout;
+    enum dfn_act act;
+};
+
+/* scale: squeeze-excite's gate. out[y][x][c] = in[y][x][c] * gate[c]. out may be in. An
+ * item is a pixel: n * pixels items. */
+struct dfn_scale_args {
+    const float *in;   /* [n][pixels][c]                                                */
+    const float *gate; /* [n][c]                                                        */
+    float *out;        /* [n][pixels][c]                                                */
+    int pixels, c;
+};
+
+enum dfn_op {
+    DFN_OP_CONV,
+    DFN_OP_DWCONV,
+    DFN_OP_POINTWISE,
+    DFN_OP_POINTWISE_BLAS,
+    DFN_OP_POOL,
+    DFN_OP_FC,
+    DFN_OP_SCALE,
+    DFN_OPS
+};
+
+/* One row of kernels.def. */
+struct dfn_kernel {
+    enum dfn_op op;
+    dfn_kernel_fn *run;
+    const char *name;       /* the function's name                                      */
+    uint32_t needs;         /* DFN_CPU_ bits                                            */
+    enum dfn_layout layout; /* of its weights                                           */
+};
+
+/* The best kernel of each operation that cpu allows; run is NULL only for
+ * DFN_OP_POINTWISE_BLAS in a build without OpenBLAS. */
+struct dfn_kernels {
+    struct dfn_kernel op[DFN_OPS];
+};
+void dfn_kernels_init(struct dfn_kernels *k, uint32_t cpu);
+
+/* Every row, for tests and benchmarks; *count gets their number. */
+const struct dfn_kernel *dfn_kernel_rows(size_t *count);
+
+/* Threads that OpenBLAS would use; 0: this build has no OpenBLAS. */
+int dfn_blas_threads(void);
+/* Its own description ("OpenBLAS 0.3.21 ... Haswell"), or "none". */
+const char *dfn_blas_config(void);
+
+#endif

@@ -1,0 +1,382 @@
+/* classifier.c - pictures to verdicts: the "real or fake" part of dfnet.h.
+ *
+ *   for each chunk of at most `batch` faces
+ *     for each model: crop, resize, normalise into its session's input (mirrored, too, if
+ *                     the model asks), run, read the log-odds
+ *     combine the models' scores, apply the thresholds */
+#include "lib/api/session.h"
+#include "lib/base/mem.h"
+#include "lib/face/preprocess.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MAX_MODELS 64
+
+struct member {
+    ef_session *session;
+    float weight; /* weights of all members sum to 1 */
+};
+
+struct score {
+    double probability, logit; /* weighted sums over the members */
+};
+
+struct ef_classifier {
+    ef_options opt;
+    int batch; /* faces in one run */
+    int nmembers;
+    struct member *members;
+    ef_aggregate aggregate;
+    float real_below, fake_from;
+    struct dfn_prepare prepare;
+    struct dfn_scratch scores; /* struct score [n] of the call that runs */
+};
+
+static double sigmoid(double x)
+{
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+void ef_classifier_options_init(ef_classifier_options *opt, size_t struct_size)
+{
+    const ef_classifier_options defaults = {.struct_size = struct_size,
+                                            .real_below = -1, .fake_from = -1};
+    if (!opt || struct_size < sizeof opt->struct_size)
+        return;
+    memset(opt, 0, struct_size);
+    memcpy(opt, &defaults, struct_size < sizeof defaults ? struct_size : sizeof defaults);
+}
+
+void ef_result_init(ef_result *result, size_t struct_size)
+{
+    if (!result || struct_size < sizeof result->struct_size)
+        return;
+    memset(result, 0, struct_size);
+    result->struct_size = struct_size;
+}
+
+const char *ef_verdict_name(ef_verdict verdict)
+{
+    static const char *const names[] = {"none", "real", "uncertain", "fake"};
+    return (unsigned)verdict < 4 ? names[verdict] : "none";
+}
+
+/* ---- creation ---------------------------------------------------------------------- */
+
+static ef_status check_models(const ef_classifier_options *w, ef_error *err)
+{
+    if (w->model_count < 1 || w->model_count > MAX_MODELS || !w->models)
+        return dfn_fail(err, EF_E_ARG, "models", "there are %zu, must be 1 to %d",
+                        w->models ? w->model_count : 0, MAX_MODELS);
+    for (size_t i = 0; i < w->model_count; i++) {
+        if (!w->models[i])
+            return dfn_fail(err, EF_E_ARG, "models", "number %zu is NULL", i);
+        if (w->models[i]->meta.detector || w->models[i]->meta.fake < 0)
+            return dfn_fail(err, EF_E_ARG, "models",
+                            "number %zu has no output that means fake", i);
+        if (w->weights && !(w->weights[i] > 0 && isfinite(w->weights[i])))
+            return dfn_fail(err, EF_E_ARG, "weights", "number %zu is %g, must be > 0", i,
+                            (double)w->weights[i]);
+    }
+    return EF_OK;
+}
+
+static ef_status check(const ef_classifier_options *w, ef_error *err)
+{
+    if (w->struct_size < sizeof *w || w->struct_size > 4096)
+        return dfn_fail(err, EF_E_ARG, "classifier options struct_size",
+                        "is %zu; call ef_classifier_options_init() first", w->struct_size);
+    if (w->detector)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "detector",
+                        "this version of the library runs no detector; give boxes");
+    if (w->aggregate != EF_AGG_MEAN_PROB && w->aggregate != EF_AGG_MEAN_LOGIT)
+        return dfn_fail(err, EF_E_ARG, "aggregate", "is %d, must be 0 or 1",
+                        (int)w->aggregate);
+    const bool own = w->real_below < 0 && w->fake_from < 0;
+    if (!own && !(w->real_below >= 0 && w->real_below <= w->fake_from && w->fake_from <= 1))
+        return dfn_fail(err, EF_E_ARG, "thresholds",
+                        "%g, %g must rise within [0, 1], or both be negative",
+                        (double)w->real_below, (double)w->fake_from);
+    return check_models(w, err);
+}
+
+static ef_status add_members(ef_classifier *c, const ef_classifier_options *w, ef_error *err)
+{
+    double sum = 0;
+    c->members = dfn_calloc(&c->opt.allocator, w->model_count * sizeof *c->members);
+    if (!c->members)
+        return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu models",
+                        w->model_count);
+    for (size_t i = 0; i < w->model_count; i++)
+        sum += w->weights ? (double)w->weights[i] : 1.0;
+    for (size_t i = 0; i < w->model_count; i++) {
+        const ef_model *m = w->models[i];
+        ef_options opt = c->opt;
+        opt.height = opt.width = 0;
+        opt.batch = c->batch * (m->meta.flip ? 2 : 1);
+        const ef_status st = dfn_session_create(m, &opt, &c->members[i].session, err);
+        if (st)
+            return st;
+        c->members[i].weight = (float)((w->weights ? (double)w->weights[i] : 1.0) / sum);
+        c->nmembers++;
+    }
+    return EF_OK;
+}
+
+ef_status ef_classifier_create(const ef_classifier_options *what, const ef_options *opt,
+                               ef_classifier **out, ef_error *err)
+{
+    ef_options full;
+    if (!what || !out)
+        return dfn_fail(err, EF_E_ARG, what ? "out" : "what", "is NULL");
+    ef_status st = check(what, err);
+    if (!st)
+        st = dfn_options_resolve(opt, &full, err);
+    if (st)
+        return st;
+    ef_classifier *c = dfn_calloc(&full.allocator, sizeof *c);
+    if (!c)
+        return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu bytes", sizeof *c);
+    c->opt = full;
+    c->batch = full.batch;
+    c->aggregate = what->aggregate;
+    const bool own = what->real_below < 0;
+    c->real_below = own ? what->models[0]->meta.real_below : what->real_below;
+    c->fake_from = own ? what->models[0]->meta.fake_from : what->fake_from;
+    st = add_members(c, what, err);
+    if (st) {
+        ef_classifier_free(c);
+        return st;
+    }
+    *out = c;
+    return EF_OK;
+}
+
+ef_status ef_classifier_create_simple(const ef_model *model, const ef_options *opt,
+                                      ef_classifier **out, ef_error *err)
+{
+    ef_classifier_options what;
+    if (!model)
+        return dfn_fail(err, EF_E_ARG, "model", "is NULL");
+    ef_classifier_options_init(&what, sizeof what);
+    what.models = &model;
+    what.model_count = 1;
+    return ef_classifier_create(&what, opt, out, err);
+}
+
+void ef_classifier_free(ef_classifier *c)
+{
+    if (!c)
+        return;
+    const ef_allocator a = c->opt.allocator;
+    for (int i = 0; i < c->nmembers; i++)
+        ef_session_free(c->members[i].session);
+    dfn_free(&a, c->members);
+    dfn_prepare_free(&c->prepare, &a);
+    dfn_scratch_free(&c->scores, &a);
+    dfn_free(&a, c);
+}
+
+size_t ef_classifier_memory(const ef_classifier *c)
+{
+    if (!c)
+        return 0;
+    size_t bytes = sizeof *c + (size_t)c->nmembers * sizeof *c->members +
+                   c->prepare.pixels.size + c->prepare.work.size + c->scores.size;
+    for (int i = 0; i < c->nmembers; i++)
+        bytes += ef_session_memory(c->members[i].session);
+    return bytes;
+}
+
+/* ---- scoring ----------------------------------------------------------------------- */
+
+/* Log-odds of "fake" in one row of logits: the logit itself under a sigmoid; under a
+ * softmax its distance from the logarithm of the sum of the others' exponentials. */
+static double log_odds(const ef_model *m, const float *z)
+{
+    const int fake = m->meta.fake;
+    if (!m->meta.softmax)
+        return z[fake];
+    double most = -HUGE_VAL, sum = 0;
+    for (int i = 0; i < m->arch.outputs; i++)
+        if (i != fake && !(z[i] <= most))
+            most = z[i];
+    for (int i = 0; i < m->arch.outputs; i++)
+        if (i != fake)
+            sum += exp(z[i] - most);
+    return z[fake] - (most + log(sum));
+}
+
+/* Adds one member's scores of n faces. boxes NULL: the whole picture, n = 1. */
+static ef_status add_scores(ef_classifier *c, const struct member *member,
+                            const ef_image *img, const ef_box *boxes, int n,
+                            struct score *scores, ef_error *err)
+{
+    const ef_model *m = member->session->model;
+    const int h = m->meta.height, w = m->meta.width, views = m->meta.flip ? 2 : 1;
+    const size_t size = (size_t)h * (size_t)w * 3;
+    float *input = dfn_plan_input(&member->session->plan);
+    ef_status st;
+
+    for (int i = 0; i < n; i++) {
+        float *at = input + (size_t)i * (size_t)views * size;
+        st = dfn_preprocess(m, img, boxes ? &boxes[i] : NULL, at, &c->prepare,
+                            &c->opt.allocator, err);
+        if (st)
+            return st;
+        if (views == 2)
+            dfn_mirror(at, at + size, h, w);
+    }
+    st = dfn_session_forward(member->session, n * views, err);
+    if (st)
+        return st;
+    const float *z = dfn_plan_logits(&member->session->plan);
+    for (int i = 0; i < n; i++) {
+        double logit = 0;
+        for (int v = 0; v < views; v++, z += m->arch.outputs)
+            logit += log_odds(m, z) / views;
+        if (!isfinite(logit))
+            return dfn_fail(err, EF_E_NUMERIC, "classifier",
+                            "the network's result is not a finite number");
+        scores[i].logit += (double)member->weight * logit;
+        scores[i].probability +=
+            (double)member->weight * (c->aggregate == EF_AGG_MEAN_PROB
+                                          ? sigmoid(logit / (double)m->meta.temperature)
+                                          : logit / (double)m->meta.temperature);
+    }
+    return EF_OK;
+}
+
+static void write_result(const ef_classifier *c, const struct score *s, const ef_box *box,
+                         ef_result *out)
+{
+    const double p =
+        c->aggregate == EF_AGG_MEAN_PROB ? s->probability : sigmoid(s->probability);
+    out->fake = (float)p;
+    out->logit = (float)s->logit;
+    out->verdict = out->fake < c->real_below    ? EF_VERDICT_REAL
+                   : out->fake >= c->fake_from ? EF_VERDICT_FAKE
+                                               : EF_VERDICT_UNCERTAIN;
+    out->box = *box;
+    out->face_score = 1.0f;
+}
+
+/* All members over all chunks. scores: [n], zeroed here. */
+static ef_status score_all(ef_classifier *c, const ef_image *img, const ef_box *boxes,
+                           size_t n, struct score *scores, ef_error *err)
+{
+    memset(scores, 0, n * sizeof *scores);
+    for (size_t at = 0; at < n; at += (size_t)c->batch) {
+        const size_t left = n - at;
+        const int count = left < (size_t)c->batch ? (int)left : c->batch;
+        for (int i = 0; i < c->nmembers; i++) {
+            const ef_status st = add_scores(c, &c->members[i], img,
+                                            boxes ? boxes + at : NULL, count, scores + at,
+                                            err);
+            if (st)
+                return st;
+        }
+    }
+    return EF_OK;
+}
+
+/* The results of a call lie struct_size bytes apart: the caller's struct may be longer. */
+static ef_result *result_at(ef_result *out, size_t i)
+{
+    return (ef_result *)(void *)((char *)out + i * out->struct_size);
+}
+
+static ef_status check_results(ef_result *out, size_t n, ef_error *err)
+{
+    if (!out)
+        return dfn_fail(err, EF_E_ARG, "out", "is NULL");
+    const size_t size = out->struct_size;
+    if (size < sizeof *out || size > 4096 || size % sizeof(size_t))
+        return dfn_fail(err, EF_E_ARG, "result", "call ef_result_init() first");
+    for (size_t i = 1; i < n; i++)
+        if (result_at(out, i)->struct_size != size)
+            return dfn_fail(err, EF_E_ARG, "result",
+                            "number %zu was not initialised by ef_result_init()", i);
+    return EF_OK;
+}
+
+/* boxes NULL: one face, the whole picture. */
+static ef_status classify(ef_classifier *c, const ef_image *img, const ef_box *boxes,
+                          size_t n, ef_result *out, ef_error *err)
+{
+    size_t bytes;
+    ef_status st = check_results(out, n, err);
+    if (!st)
+        st = dfn_image_check(img, err);
+    if (st)
+        return st;
+    struct score *scores = NULL;
+    if (dfn_mul_size(n, sizeof *scores, &bytes))
+        scores = dfn_scratch_need(&c->scores, &c->opt.allocator, bytes);
+    if (!scores)
+        return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu scores", n);
+    st = score_all(c, img, boxes, n, scores, err);
+    if (st)
+        return st;
+    const ef_box whole = {0, 0, (float)img->width, (float)img->height};
+    for (size_t i = 0; i < n; i++)
+        write_result(c, &scores[i], boxes ? &boxes[i] : &whole, result_at(out, i));
+    return EF_OK;
+}
+
+ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face *face,
+                           ef_result *out, ef_error *err)
+{
+    if (!c || !img)
+        return dfn_fail(err, EF_E_ARG, c ? "img" : "classifier", "is NULL");
+    const ef_face_mode mode = face ? face->mode : EF_FACE_WHOLE;
+    switch (mode) {
+    case EF_FACE_WHOLE:
+        return classify(c, img, NULL, 1, out, err);
+    case EF_FACE_BOX:
+        return classify(c, img, &face->box, 1, out, err);
+    case EF_FACE_DETECT:
+        return dfn_fail(err, EF_E_UNSUPPORTED, "face.mode",
+                        "no detector is loaded; give a box, or say that the picture is a "
+                        "face");
+    }
+    return dfn_fail(err, EF_E_ARG, "face.mode", "is %d, must be 0 to 2", (int)mode);
+}
+
+ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box *boxes,
+                            size_t n, ef_result *out, ef_error *err)
+{
+    if (!c || !img || !boxes)
+        return dfn_fail(err, EF_E_ARG, !c ? "classifier" : !img ? "img" : "boxes",
+                        "is NULL");
+    if (!n)
+        return dfn_fail(err, EF_E_ARG, "n", "is 0");
+    return classify(c, img, boxes, n, out, err);
+}
+
+/* ---- pictures without a verdict ------------------------------------------------------ */
+
+ef_status ef_model_preprocess(const ef_model *model, const ef_options *opt,
+                              const ef_image *img, const ef_box *face, float *out,
+                              ef_error *err)
+{
+    ef_options full;
+    if (!model || !img || !out)
+        return dfn_fail(err, EF_E_ARG, !model ? "model" : !img ? "img" : "out", "is NULL");
+    ef_status st = dfn_options_resolve(opt, &full, err);
+    if (st)
+        return st;
+    const size_t pixels = (size_t)model->meta.height * (size_t)model->meta.width;
+    struct dfn_prepare prepare = {0};
+    float *nhwc = dfn_alloc(&full.allocator, pixels * 3 * sizeof *nhwc);
+    if (!nhwc)
+        return dfn_fail(err, EF_E_NOMEM, "preprocess", "no memory for %zu pixels", pixels);
+    st = dfn_preprocess(model, img, face, nhwc, &prepare, &full.allocator, err);
+    for (size_t p = 0; !st && p < pixels; p++)
+        for (size_t ch = 0; ch < 3; ch++)
+            out[ch * pixels + p] = nhwc[p * 3 + ch];
+    dfn_prepare_free(&prepare, &full.allocator);
+    dfn_free(&full.allocator, nhwc);
+    return st;
+}

@@ -1,0 +1,58 @@
+/* verify.c - a model proves itself on this machine: ef_model_verify() of dfnet.h. */
+#include "lib/api/session.h"
+
+#include <math.h>
+
+/* FORMAT.md, section 6: what float32 may differ from the file's float64 logits. */
+#define TOLERANCE 1e-4
+
+static void compare(const ef_model *m, const float *logits, double *difference,
+                    double *tolerance)
+{
+    double largest = 1.0;
+    *difference = 0;
+    for (int i = 0; i < m->arch.outputs; i++) {
+        const double want = m->meta.ref_logits[i], d = fabs(logits[i] - want);
+        /* Not `d > *difference`: a NaN must win. */
+        if (!(d <= *difference))
+            *difference = d;
+        largest = fmax(largest, fabs(want));
+    }
+    *tolerance = TOLERANCE * largest;
+}
+
+ef_status ef_model_verify(const ef_model *model, const ef_options *opt, double *difference,
+                          double *tolerance, ef_error *err)
+{
+    ef_options full;
+    ef_session *s = NULL;
+    double found, allowed;
+    if (!model)
+        return dfn_fail(err, EF_E_ARG, "model", "is NULL");
+    ef_status st = dfn_options_resolve(opt, &full, err);
+    if (st)
+        return st;
+    full.height = model->meta.ref_height;
+    full.width = model->meta.ref_width;
+    full.batch = 1;
+    st = dfn_session_create(model, &full, &s, err);
+    if (!st) {
+        dfn_reference_input(model->meta.ref_seed, full.height, full.width,
+                            dfn_plan_input(&s->plan));
+        st = dfn_session_forward(s, 1, err);
+    }
+    if (!st) {
+        compare(model, dfn_plan_logits(&s->plan), &found, &allowed);
+        if (difference)
+            *difference = found;
+        if (tolerance)
+            *tolerance = allowed;
+        if (!(found <= allowed))
+            st = dfn_fail(err, EF_E_NUMERIC, "reference input",
+                          "logits differ by %.3g, %.3g is allowed: this machine or build "
+                          "computes wrongly",
+                          found, allowed);
+    }
+    ef_session_free(s);
+    return st;
+}

@@ -1,0 +1,33 @@
+/* preprocess.h - picture and face box to network input, as the model's metadata says.
+ * Called by lib/api; includes lib/image and lib/model.
+ *
+ *   box -> crop rectangle (margin, square, outside) -> resize rule -> uint8 [h][w][3]
+ *       -> (byte / 255 - mean) / std -> float NHWC [h][w][3] */
+#ifndef DFN_FACE_PREPROCESS_H
+#define DFN_FACE_PREPROCESS_H
+
+#include "lib/image/image.h"
+#include "lib/model/model.h"
+
+/* Work space that grows with the largest picture seen; zeroed before the first use. */
+struct dfn_prepare {
+    struct dfn_scratch pixels; /* the resized crop                                      */
+    struct dfn_scratch work;   /* what the resize itself needs                          */
+};
+void dfn_prepare_free(struct dfn_prepare *p, const ef_allocator *a);
+
+/* The rectangle that the model wants to see of a face (NULL: of the whole picture). It
+ * reaches outside the picture only with DFN_OUTSIDE_PAD. EF_E_ARG: the box is not finite,
+ * is empty, or does not touch the picture; EF_E_LIMIT: it is absurdly large. */
+ef_status dfn_crop_rect(const struct dfn_meta *meta, int width, int height,
+                        const ef_box *face, struct dfn_rect *out, ef_error *err);
+
+/* out: [meta.height][meta.width][3]. */
+ef_status dfn_preprocess(const ef_model *model, const ef_image *img, const ef_box *face,
+                         float *out, struct dfn_prepare *p, const ef_allocator *a,
+                         ef_error *err);
+
+/* out[y][x] = in[y][width - 1 - x]; both [height][width][3]. */
+void dfn_mirror(const float *in, float *out, int height, int width);
+
+#endif

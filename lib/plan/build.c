@@ -1,0 +1,405 @@
+/* build.c - from blocks to steps. Called once for each session (plan.h).
+ *
+ *   stem conv -> blocks -> head pointwise -> pool -> classifier
+ *
+ *   MBConv:   [expand pointwise] -> depthwise -> [pool -> fc -> fc -> scale] -> project
+ *   Fused:    conv -> [project]
+ *
+ * Each step writes a value of its own, except scale, which works in place. The last step of
+ * a residual block adds the block's input. */
+#include "lib/plan/plan.h"
+
+#include "kernels/cpu.h"
+#include "lib/base/mem.h"
+#include "lib/plan/packcache.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A step below this many multiply-adds is done sooner by one thread than handed out. */
+#define SPLIT_MACS 100000u
+/* expand, depthwise, pool, two fc, scale, project */
+#define STEPS_OF_BLOCK 7
+
+struct builder {
+    struct dfn_plan *plan;
+    const ef_model *model;
+    enum dfn_act act;
+    int stride2; /* stride-2 layers met so far */
+    int block;   /* -1 outside blocks          */
+    ef_error *err;
+};
+
+void dfn_plan_padding(const struct dfn_meta *meta, int index, int kernel, int n,
+                      int *before, int *after)
+{
+    if (meta->padding == DFN_PAD_FIXED) {
+        *before = meta->fixed[index][0];
+        *after = meta->fixed[index][1];
+    } else if (meta->padding == DFN_PAD_SYM) {
+        *before = *after = kernel / 2;
+    } else {
+        /* TensorFlow's SAME: as little as gives ceil(n / 2), the odd one behind. */
+        const int total = ((n + 1) / 2 - 1) * 2 + kernel - n;
+        *before = total > 0 ? total / 2 : 0;
+        *after = total > 0 ? total - *before : 0;
+    }
+}
+
+static int add_value(struct builder *b, int h, int w, int c)
+{
+    struct dfn_plan *p = b->plan;
+    p->values[p->nvalues] = (struct dfn_value){h, w, c};
+    return p->nvalues++;
+}
+
+/* A new step with its values; the caller fills args. */
+static struct dfn_step *add_step(struct builder *b, const char *what, enum dfn_op op, int in,
+                                 int in2, int out)
+{
+    struct dfn_plan *p = b->plan;
+    struct dfn_step *s = &p->steps[p->nsteps++];
+    s->kernel = &p->kernels.op[op];
+    s->in = in;
+    s->in2 = in2;
+    s->out = out;
+    if (b->block < 0)
+        snprintf(s->name, sizeof s->name, "%s", what);
+    else
+        snprintf(s->name, sizeof s->name, "blocks.%d.%s", b->block, what);
+    return s;
+}
+
+static uint64_t mul3(int a, int b, int c)
+{
+    return (uint64_t)a * (uint64_t)b * (uint64_t)c;
+}
+
+/* Weight in the kernel's layout, and bias (the role after the weight's, see arch.h). */
+static ef_status get_weights(struct builder *b, struct dfn_step *s, enum dfn_role role,
+                             int cout, int cin, int kernel, const float **weight,
+                             const float **bias)
+{
+    const struct dfn_pack_want want = {b->block, role, s->kernel->layout, cout, cin, kernel};
+    *bias = dfn_model_weight(b->model, b->block, role + 1);
+    s->weight_floats = (size_t)mul3(cout, cin, kernel * kernel) + (size_t)cout;
+    return dfn_pack_get(b->model, &want, weight, b->err);
+}
+
+/* Padding and output size of one k x k layer; stride 2 consumes one entry of the padding
+ * list. */
+struct geometry {
+    int top, left, oh, ow;
+};
+
+static ef_status place(struct builder *b, const struct dfn_value *in, int kernel, int stride,
+                       struct geometry *g)
+{
+    int bottom = kernel / 2, right = kernel / 2;
+    g->top = g->left = kernel / 2;
+    if (stride == 2) {
+        const struct dfn_meta *m = &b->model->meta;
+        dfn_plan_padding(m, b->stride2, kernel, in->h, &g->top, &bottom);
+        dfn_plan_padding(m, b->stride2, kernel, in->w, &g->left, &right);
+        b->stride2++;
+    }
+    const int h = in->h + g->top + bottom, w = in->w + g->left + right;
+    if (h < kernel || w < kernel)
+        return dfn_fail(b->err, EF_E_ARG, "input size",
+                        "%dx%d leaves nothing for a %dx%d convolution of this network",
+                        b->plan->height, b->plan->width, kernel, kernel);
+    g->oh = (h - kernel) / stride + 1;
+    g->ow = (w - kernel) / stride + 1;
+    return EF_OK;
+}
+
+static ef_status add_conv(struct builder *b, const char *what, enum dfn_role role, int in,
+                          int residual, int cout, int kernel, int stride, int *out)
+{
+    const struct dfn_value v = b->plan->values[in];
+    struct geometry g = {0};
+    ef_status st = place(b, &v, kernel, stride, &g);
+    if (st)
+        return st;
+    *out = add_value(b, g.oh, g.ow, cout);
+    struct dfn_step *s = add_step(b, what, DFN_OP_CONV, in, residual, *out);
+    s->args.conv = (struct dfn_conv_args){.h = v.h, .w = v.w, .cin = v.c,
+        .oh = g.oh, .ow = g.ow, .cout = cout, .kernel = kernel, .stride = stride,
+        .top = g.top, .left = g.left, .act = b->act};
+    s->items = (size_t)g.oh;
+    s->macs = mul3(g.oh, g.ow, cout) * mul3(v.c, kernel, kernel);
+    return get_weights(b, s, role, cout, v.c, kernel, &s->args.conv.weight,
+                       &s->args.conv.bias);
+}
+
+static ef_status add_dwconv(struct builder *b, int in, int kernel, int stride, int *out)
+{
+    const struct dfn_value v = b->plan->values[in];
+    struct geometry g = {0};
+    ef_status st = place(b, &v, kernel, stride, &g);
+    if (st)
+        return st;
+    *out = add_value(b, g.oh, g.ow, v.c);
+    struct dfn_step *s = add_step(b, "depthwise", DFN_OP_DWCONV, in, -1, *out);
+    s->args.dwconv = (struct dfn_dwconv_args){.h = v.h, .w = v.w, .c = v.c, .oh = g.oh,
+        .ow = g.ow, .kernel = kernel, .stride = stride, .top = g.top, .left = g.left,
+        .act = b->act};
+    s->items = (size_t)g.oh;
+    s->macs = mul3(g.oh, g.ow, v.c) * mul3(1, kernel, kernel);
+    return get_weights(b, s, DFN_DEPTHWISE_W, v.c, 1, kernel, &s->args.dwconv.weight,
+                       &s->args.dwconv.bias);
+}
+
+static ef_status add_pointwise(struct builder *b, const char *what, enum dfn_role role,
+                               int in, int residual, int cout, enum dfn_act act, int *out)
+{
+    const struct dfn_value v = b->plan->values[in];
+    *out = add_value(b, v.h, v.w, cout);
+    struct dfn_step *s = add_step(b, what, b->plan->pointwise, in, residual, *out);
+    s->args.pointwise = (struct dfn_pointwise_args){.cin = v.c, .cout = cout, .act = act};
+    s->items = (size_t)v.h * (size_t)v.w;
+    s->macs = mul3(v.h, v.w, cout) * (uint64_t)v.c;
+    return get_weights(b, s, role, cout, v.c, 1, &s->args.pointwise.weight,
+                       &s->args.pointwise.bias);
+}
+
+static int add_pool(struct builder *b, const char *what, int in)
+{
+    const struct dfn_value v = b->plan->values[in];
+    const int out = add_value(b, 1, 1, v.c);
+    struct dfn_step *s = add_step(b, what, DFN_OP_POOL, in, -1, out);
+    s->args.pool = (struct dfn_pool_args){.pixels = v.h * v.w, .c = v.c};
+    s->items = (size_t)v.c;
+    return out;
+}
+
+static ef_status add_fc(struct builder *b, const char *what, enum dfn_role role, int in,
+                        int cout, enum dfn_act act, int *out)
+{
+    const int cin = b->plan->values[in].c;
+    *out = add_value(b, 1, 1, cout);
+    struct dfn_step *s = add_step(b, what, DFN_OP_FC, in, -1, *out);
+    s->args.fc = (struct dfn_fc_args){.cin = cin, .cout = cout, .act = act};
+    s->items = (size_t)cout;
+    s->macs = mul3(cin, cout, 1);
+    return get_weights(b, s, role, cout, cin, 1, &s->args.fc.weight, &s->args.fc.bias);
+}
+
+static ef_status add_squeeze_excite(struct builder *b, int in, int squeezed)
+{
+    const struct dfn_value v = b->plan->values[in];
+    int reduced, gate;
+    const int mean = add_pool(b, "se.pool", in);
+    ef_status st = add_fc(b, "se.reduce", DFN_SE_REDUCE_W, mean, squeezed, b->act, &reduced);
+    if (!st)
+        st = add_fc(b, "se", DFN_SE_EXPAND_W, reduced, v.c, DFN_ACT_SIGMOID, &gate);
+    if (st)
+        return st;
+    struct dfn_step *s = add_step(b, "scale", DFN_OP_SCALE, in, gate, in);
+    s->args.scale = (struct dfn_scale_args){.pixels = v.h * v.w, .c = v.c};
+    s->items = (size_t)v.h * (size_t)v.w;
+    return EF_OK;
+}
+
+static ef_status add_block(struct builder *b, const struct dfn_block *k, int *x)
+{
+    const int input = *x, residual = k->residual ? input : -1;
+    ef_status st = EF_OK;
+
+    if (k->fused && k->expand == 1)
+        return add_conv(b, "conv", DFN_CONV_W, input, residual, k->cout, k->kernel,
+                        k->stride, x);
+    if (k->fused) {
+        st = add_conv(b, "conv", DFN_CONV_W, input, -1, k->mid, k->kernel, k->stride, x);
+    } else {
+        if (k->expand != 1)
+            st = add_pointwise(b, "expand", DFN_EXPAND_W, input, -1, k->mid, b->act, x);
+        if (!st)
+            st = add_dwconv(b, *x, k->kernel, k->stride, x);
+        if (!st && k->squeezed)
+            st = add_squeeze_excite(b, *x, k->squeezed);
+    }
+    if (!st)
+        st = add_pointwise(b, "project", DFN_PROJECT_W, *x, residual, k->cout, DFN_ACT_NONE,
+                           x);
+    return st;
+}
+
+static ef_status add_network(struct builder *b)
+{
+    const struct dfn_arch *a = &b->model->arch;
+    int x = add_value(b, b->plan->height, b->plan->width, 3);
+
+    b->block = -1;
+    ef_status st = add_conv(b, "stem", DFN_STEM_W, x, -1, a->stem, 3, 2, &x);
+    for (int i = 0; i < b->model->nblocks && !st; i++) {
+        b->block = i;
+        st = add_block(b, &b->model->blocks[i], &x);
+    }
+    b->block = -1;
+    if (!st)
+        st = add_pointwise(b, "head", DFN_HEAD_W, x, -1, a->head, b->act, &x);
+    if (st)
+        return st;
+    x = add_pool(b, "pool", x);
+    return add_fc(b, "classifier", DFN_CLASSIFIER_W, x, a->outputs, DFN_ACT_NONE, &x);
+}
+
+/* Bytes of a value for the whole batch; false if they cannot be counted. */
+static bool value_bytes(const struct dfn_plan *p, int v, size_t *out)
+{
+    const struct dfn_value *x = &p->values[v];
+    size_t n = (size_t)p->batch;
+    return dfn_mul_size(n, (size_t)x->h, &n) && dfn_mul_size(n, (size_t)x->w, &n) &&
+           dfn_mul_size(n, (size_t)x->c, &n) && dfn_mul_size(n, sizeof(float), &n) &&
+           n <= SIZE_MAX / 4 && (*out = dfn_align_up(n), true);
+}
+
+/* Lives and places; the sum of all values must be countable, or offsets could wrap. */
+static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_error *err)
+{
+    size_t total = 0;
+    for (int v = 0; v < p->nvalues; v++) {
+        size_t size;
+        if (!value_bytes(p, v, &size) || !dfn_add_size(total, size, &total))
+            return dfn_fail(err, EF_E_LIMIT, "session",
+                            "a batch of %d inputs of %dx%d is too large", p->batch,
+                            p->height, p->width);
+        p->lives[v] = (struct dfn_life){.size = size, .first = p->nsteps, .last = -1};
+    }
+    p->lives[0].first = 0; /* written before the first step */
+    for (int i = 0; i < p->nsteps; i++) {
+        const struct dfn_step *s = &p->steps[i];
+        const int used[3] = {s->in, s->in2, s->out};
+        for (int j = 0; j < 3; j++) {
+            if (used[j] < 0)
+                continue;
+            struct dfn_life *l = &p->lives[used[j]];
+            l->first = i < l->first ? i : l->first;
+            l->last = i > l->last ? i : l->last;
+        }
+    }
+    int *order = dfn_alloc(a, (size_t)p->nvalues * sizeof *order);
+    if (!order)
+        return dfn_fail(err, EF_E_NOMEM, "session", "no memory to plan %d values",
+                        p->nvalues);
+    p->arena_bytes = dfn_memplan(p->lives, p->nvalues, order);
+    dfn_free(a, order);
+    p->arena = dfn_alloc(a, p->arena_bytes);
+    if (!p->arena)
+        return dfn_fail(err, EF_E_NOMEM, "session", "no memory for %zu bytes of activations",
+                        p->arena_bytes);
+    return EF_OK;
+}
+
+/* Gives each step the addresses of its values. */
+static void connect(struct dfn_plan *p)
+{
+    for (int i = 0; i < p->nsteps; i++) {
+        struct dfn_step *s = &p->steps[i];
+        const float *in = dfn_plan_value(p, s->in);
+        const float *in2 = s->in2 < 0 ? NULL : dfn_plan_value(p, s->in2);
+        float *out = dfn_plan_value(p, s->out);
+        switch (s->kernel->op) {
+        case DFN_OP_CONV:
+            s->args.conv.in = in, s->args.conv.residual = in2, s->args.conv.out = out;
+            break;
+        case DFN_OP_DWCONV:
+            s->args.dwconv.in = in, s->args.dwconv.out = out;
+            break;
+        case DFN_OP_POINTWISE:
+        case DFN_OP_POINTWISE_BLAS:
+            s->args.pointwise.in = in, s->args.pointwise.residual = in2;
+            s->args.pointwise.out = out;
+            break;
+        case DFN_OP_POOL:
+            s->args.pool.in = in, s->args.pool.out = out;
+            break;
+        case DFN_OP_FC:
+            s->args.fc.in = in, s->args.fc.out = out;
+            break;
+        case DFN_OP_SCALE:
+            s->args.scale.in = in, s->args.scale.gate = in2, s->args.scale.out = out;
+            break;
+        case DFN_OPS:
+            break;
+        }
+        s->split = s->macs + (uint64_t)s->items >= SPLIT_MACS;
+    }
+}
+
+/* Who multiplies matrices, and why (shown by explain and logged). */
+static ef_status choose_gemm(struct dfn_plan *p, const ef_options *opt, ef_error *err)
+{
+    const int threads = dfn_blas_threads();
+    p->pointwise = DFN_OP_POINTWISE;
+    if (opt->gemm == EF_GEMM_NATIVE) {
+        p->why = "native matrix product, as asked";
+    } else if (opt->gemm == EF_GEMM_OPENBLAS) {
+        if (!threads)
+            return dfn_fail(err, EF_E_UNSUPPORTED, "options.gemm",
+                            "this build of the library has no OpenBLAS");
+        p->pointwise = DFN_OP_POINTWISE_BLAS;
+        p->why = "OpenBLAS, as asked";
+    } else if (!threads) {
+        p->why = "native matrix product: built without OpenBLAS";
+    } else if (threads > 1) {
+        p->why = "native matrix product: OpenBLAS has more than one thread "
+                 "(openblas_set_num_threads(1) in the program would let it in)";
+    } else {
+        p->pointwise = DFN_OP_POINTWISE_BLAS;
+        p->why = "OpenBLAS, which reports one thread";
+    }
+    return EF_OK;
+}
+
+static ef_status allocate_lists(struct dfn_plan *p, int nblocks, const ef_allocator *a,
+                                ef_error *err)
+{
+    const size_t steps = 4 + (size_t)nblocks * STEPS_OF_BLOCK, values = steps + 1;
+    p->steps = dfn_calloc(a, steps * sizeof *p->steps);
+    p->values = dfn_calloc(a, values * sizeof *p->values);
+    p->lives = dfn_calloc(a, values * sizeof *p->lives);
+    p->bytes = steps * sizeof *p->steps + values * (sizeof *p->values + sizeof *p->lives);
+    if (!p->steps || !p->values || !p->lives)
+        return dfn_fail(err, EF_E_NOMEM, "session", "no memory for a plan of %zu steps",
+                        steps);
+    return EF_OK;
+}
+
+ef_status dfn_plan_build(const ef_model *model, const ef_options *opt, struct dfn_plan *plan,
+                         ef_error *err)
+{
+    memset(plan, 0, sizeof *plan);
+    plan->model = model;
+    plan->height = opt->height ? opt->height : model->meta.height;
+    plan->width = opt->width ? opt->width : model->meta.width;
+    plan->batch = opt->batch;
+    dfn_kernels_init(&plan->kernels, dfn_cpu_detect() & opt->cpu_mask);
+
+    struct builder b = {.plan = plan, .model = model, .err = err,
+                        .act = model->arch.relu6 ? DFN_ACT_RELU6 : DFN_ACT_SWISH};
+    ef_status st = choose_gemm(plan, opt, err);
+    if (!st)
+        st = allocate_lists(plan, model->nblocks, &opt->allocator, err);
+    if (!st)
+        st = add_network(&b);
+    if (!st)
+        st = place_values(plan, &opt->allocator, err);
+    if (st) {
+        dfn_plan_free(plan, &opt->allocator);
+        return st;
+    }
+    plan->bytes += plan->arena_bytes;
+    connect(plan);
+    return EF_OK;
+}
+
+void dfn_plan_free(struct dfn_plan *plan, const ef_allocator *a)
+{
+    dfn_free(a, plan->steps);
+    dfn_free(a, plan->values);
+    dfn_free(a, plan->lives);
+    dfn_free(a, plan->arena);
+    memset(plan, 0, sizeof *plan);
+}
