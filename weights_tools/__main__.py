@@ -1,0 +1,339 @@
+"""The command line: `python3 -m weights_tools {convert,info,verify} ...`.
+
+Exit codes: 0 done; 1 wrong usage; 2 the input was refused or a file could not be read or
+written (one sentence on standard error). `verify` documents its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from . import __version__
+
+DONE, USAGE, REFUSED = 0, 1, 2
+
+_EXAMPLES = """examples:
+  # an efficientnet_pytorch or torchvision checkpoint: everything is in the file
+  python3 -m weights_tools convert b4.pth -o b4.safetensors
+
+  # a timm checkpoint: padding and epsilon depend on timm's name for it
+  python3 -m weights_tools convert best.pth -o best.safetensors --name tf_efficientnet_b7_ns
+
+  # look at the result, then compare it with its reference logits
+  python3 -m weights_tools info best.safetensors
+  python3 -m weights_tools verify best.safetensors
+"""
+
+_CONVERT_EXAMPLES = """examples:
+  # ImageNet classifier with labels, half the size
+  python3 -m weights_tools convert b0.pth -o b0.safetensors --labels imagenet.txt --dtype f16
+
+  # a face model of one logit on square crops, 30 % larger than the detector's box
+  python3 -m weights_tools convert face.pth -o face.safetensors --input 224x224 \\
+      --resize squash --filter opencv-area --face-shape square \\
+      --face-margin 0.15,0.15,0.15,0.15 --face-outside clamp --flip
+
+  # weights trained with efficientnet_pytorch 0.6.3 at 224 while built for another size
+  python3 -m weights_tools convert b4.pth -o b4.safetensors --padding static-old
+"""
+
+_INFO_EXAMPLES = """examples:
+  python3 -m weights_tools info b0.safetensors
+  python3 -m weights_tools info b0.safetensors --json
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Help that starts with examples; usage errors end with code 1, not argparse's 2."""
+
+    def __init__(self, *args: object, examples: str = "", **kwargs: object) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, allow_abbrev=False, **kwargs)  # type: ignore[arg-type]
+        self._examples = examples
+
+    def format_help(self) -> str:
+        return (
+            f"{self._examples}\n{super().format_help()}"
+            if self._examples
+            else (super().format_help())
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def _reals(count: int, positive: bool = False) -> Callable[[str], tuple[float, ...]]:
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(math.isfinite(value) for value in values):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {count} numbers with commas")
+        if positive and min(values) <= 0:
+            raise argparse.ArgumentTypeError(f"{text!r} is not greater than 0")
+        return values
+
+    return parse
+
+
+def _integers(count: int, low: int, high: int) -> Callable[[str], tuple[int, ...]]:
+    def parse(text: str) -> tuple[int, ...]:
+        parts = text.split(",")
+        plain = all(re.fullmatch(r"[0-9]{1,20}", part, re.ASCII) for part in parts)
+        if len(parts) != count or not plain or not all(low <= int(p) <= high for p in parts):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not {count} integers from {low} to {high} with commas"
+            )
+        return tuple(int(part) for part in parts)
+
+    return parse
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text, re.ASCII)
+    if match is None or not all(32 <= int(side) <= 4096 for side in match.groups()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH with 32 to 4096 each")
+    return int(match[1]), int(match[2])
+
+
+def _reference(text: str) -> tuple[int, ...]:
+    seed, height, width = _integers(3, 0, 2**64 - 1)(text)
+    if not (32 <= height <= 512 and 32 <= width <= 512):
+        raise argparse.ArgumentTypeError(f"{text!r}: height and width are 32 to 512")
+    return seed, height, width
+
+
+def _fake(text: str) -> int | str:
+    if text == "none" or re.fullmatch(r"[0-9]{1,5}", text, re.ASCII):
+        return text if text == "none" else int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither none nor an output's index")
+
+
+def _padding(text: str) -> str:
+    if text in ("same", "sym", "static-old", "static-new"):
+        return text
+    if re.fullmatch(r"fixed:[0-9](,[0-9])*", text, re.ASCII):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not same, sym, static-old, static-new or fixed:N,N,..."
+    )
+
+
+def _resize(text: str) -> str:
+    if text in ("squash", "longer") or re.fullmatch(r"shorter:[1-9][0-9]{0,4}", text, re.ASCII):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not squash, longer or shorter:N")
+
+
+def _filter(text: str) -> str:
+    from .model_file import FILTERS
+
+    names = text.split(",")
+    if len(names) <= 2 and set(names) <= set(FILTERS):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not one or two of {', '.join(FILTERS)}")
+
+
+def _thresholds(text: str) -> tuple[float, ...]:
+    low, high = _reals(2)(text)
+    if not 0 <= low <= high <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not REAL,FAKE with 0 <= REAL <= FAKE <= 1")
+    return low, high
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SRC", help=".pth, .pt, .pth.tar, .bin or .safetensors checkpoint")
+    add("-o", "--out", required=True, metavar="FILE", help="model file to write (.safetensors)")
+
+    group = parser.add_argument_group("what the checkpoint is")
+    add = group.add_argument
+    add("--name", help="timm's name of the model, if the file is not named after it")
+    add("--state-dict", metavar="KEY", help="key of the state dict, if the file holds several")
+    add(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="tensor (or shell pattern) that may be left out; can be repeated",
+    )
+    add("--bn-eps", type=_eps, metavar="E", help="epsilon of the batch normalisations")
+    add(
+        "--head-bn-eps",
+        type=_eps,
+        default=1e-5,
+        metavar="E",
+        help="the same for a BatchNorm1d before the classifier (default: %(default)s)",
+    )
+    add(
+        "--padding",
+        type=_padding,
+        metavar="MODE",
+        help="same, sym, static-old, static-new (efficientnet_pytorch up to 0.6.3, later) or "
+        "fixed:BEFORE,AFTER,...",
+    )
+
+    group = parser.add_argument_group("how its input is made (default: as its library does)")
+    add = group.add_argument
+    add("--input", type=_size, metavar="HxW", help="height and width of the input")
+    add("--resize", type=_resize, metavar="HOW", help="squash, shorter:N or longer")
+    add("--filter", type=_filter, metavar="F[,F]", help="filter to shrink[, to enlarge]")
+    add("--mean", type=_reals(3), metavar="R,G,B", help="mean, pixels being 0 to 1")
+    add("--std", type=_reals(3, positive=True), metavar="R,G,B", help="standard deviation")
+    add("--flip", action="store_true", help="average the logits with those of the mirror image")
+
+    group = parser.add_argument_group("how a face is cropped")
+    add = group.add_argument
+    add("--face-margin", type=_reals(4), metavar="L,T,R,B", help="fractions of the face box")
+    add("--face-shape", choices=("square", "box"))
+    add("--face-outside", choices=("clamp", "shift", "pad"), help="beyond the picture's edge")
+    add("--face-pad", type=_integers(3, 0, 255), metavar="R,G,B", help="colour to pad with")
+
+    group = parser.add_argument_group("what its output means")
+    add = group.add_argument
+    add("--output", choices=("sigmoid", "softmax"))
+    add("--fake", type=_fake, metavar="INDEX", help='output that means "fake", or none')
+    add("--labels", type=Path, metavar="FILE", help="UTF-8 text, one label a line")
+    add("--temperature", type=_temperature, default=1.0, metavar="T")
+    add(
+        "--thresholds",
+        type=_thresholds,
+        default=(0.5, 0.5),
+        metavar="R,F",
+        help="real below R, fake from F, uncertain between (default: 0.5,0.5)",
+    )
+
+    group = parser.add_argument_group("what is written")
+    add = group.add_argument
+    add("--dtype", choices=("f32", "f16"), default="f32", help="of the weights (default: f32)")
+    add("--model-name", metavar="TEXT", help="name for people (default: the source's name)")
+    add("--license", default="unknown", metavar="TEXT", help="licence of the weights")
+    add("--source", dest="source_text", metavar="TEXT", help="origin (default: SRC's name)")
+    add(
+        "--reference",
+        type=_reference,
+        default=(20201, 72, 55),
+        metavar="SEED,H,W",
+        help="reference input (default: 20201,72,55)",
+    )
+    add("-q", "--quiet", action="store_true", help="do not tell what was read and assumed")
+
+
+def _eps(text: str) -> float:
+    (value,) = _reals(1)(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to 1")
+    return value
+
+
+def _temperature(text: str) -> float:
+    return _reals(1, positive=True)(text)[0]
+
+
+def _run_convert(args: argparse.Namespace) -> int:
+    from .convert import Options, convert
+
+    said = vars(args)
+    names = set(Options.__dataclass_fields__) - {"source", "ignore"}
+    options = Options(**{name: said[name] for name in names})
+    options.ignore = tuple(args.ignore)
+    options.source = args.source_text
+    report = convert(args.source, args.out, options)
+    if not args.quiet:
+        print("\n".join(report.lines))
+        print(f"wrote     {args.out}: {os.path.getsize(args.out)} bytes, {args.dtype}")
+    return DONE
+
+
+def _run_info(args: argparse.Namespace) -> int:
+    from . import info
+
+    facts = info.describe(args.file)
+    print(info.as_json(facts) if args.json else info.as_text(facts))
+    return DONE
+
+
+def _run_verify(args: argparse.Namespace) -> int:
+    from . import verify
+
+    return verify.run(args)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    from . import verify
+
+    parser = _Parser(
+        prog="python3 -m weights_tools",
+        examples=_EXAMPLES,
+        description="Converts PyTorch checkpoints of EfficientNet into dfnet model files.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    convert_parser = commands.add_parser(
+        "convert",
+        help="make a model file from a checkpoint",
+        description="Makes a model file from a checkpoint. Nothing in the checkpoint is executed.",
+        examples=_CONVERT_EXAMPLES,
+    )
+    _add_convert(convert_parser)
+    convert_parser.set_defaults(run=_run_convert)
+
+    info_parser = commands.add_parser(
+        "info",
+        help="print everything about a model file",
+        description="Checks a model file and prints everything about it.",
+        examples=_INFO_EXAMPLES,
+    )
+    info_parser.add_argument("file", metavar="FILE")
+    info_parser.add_argument("--json", action="store_true", help="as one JSON object")
+    info_parser.set_defaults(run=_run_info)
+
+    verify_parser = commands.add_parser("verify", help="compare a model file with the library")
+    verify.add_arguments(verify_parser)
+    verify_parser.set_defaults(run=_run_verify)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    from .errors import InputRefused
+    from .model_file import ModelFileError
+
+    # A label or a file name may hold what the terminal's encoding has not.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        args = build_parser().parse_args(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        return args.run(args)
+    except (InputRefused, ModelFileError) as error:
+        print(_one_line(str(error)), file=sys.stderr)
+    except MemoryError:
+        print("not enough memory for this file", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(_one_line(f"{where}{error.strerror or error}"), file=sys.stderr)
+    return REFUSED
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
