@@ -12,10 +12,22 @@ import ctypes
 import ctypes.util
 import os
 from collections.abc import Callable
-from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_float, c_int, c_size_t
-from ctypes import c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    byref,
+    c_char,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int,
+    c_size_t,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -171,7 +183,7 @@ class _Handle:
             getattr(self._c, self._free)(self._pointer)
             self._pointer = c_void_p()
 
-    def __enter__(self):  # noqa: ANN204 - typing.Self does not help a base class's users here
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -288,7 +300,7 @@ class Session(_Handle):
 def _wrap(tap: StepTap, raised: list[BaseException]) -> object:
     """A C callback that copies the step's output and carries exceptions around the library."""
 
-    def call(_user, name, data, n, h, w, c) -> int:  # noqa: ANN001 - ctypes passes plain numbers
+    def call(_user: object, name: bytes, data: object, n: int, h: int, w: int, c: int) -> int:
         try:
             tap(name.decode(), np.ctypeslib.as_array(data, shape=(n, h, w, c)).copy())
         except BaseException as error:
