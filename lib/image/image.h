@@ -22,9 +22,18 @@ void dfn_scratch_free(struct dfn_scratch *s, const ef_allocator *a);
 /* EF_E_ARG unless img is a picture that may be read: pixels, sizes, stride, format. */
 ef_status dfn_image_check(const ef_image *img, ef_error *err);
 
-/* JPEG, PNG, BMP or PNM (by magic bytes, never by name) to upright RGB8. */
+/* JPEG, PNG, BMP or PNM (by magic bytes, never by name) to upright RGB8. opt is complete
+ * (dfn_options_resolve()); its allocator and limits.max_pixels count. out, untouched on
+ * failure, is freed by dfn_image_free(). Keeps errno.
+ * EF_E_FORMAT: damaged, truncated or no known kind; EF_E_UNSUPPORTED: a known kind that
+ * this build does not read; EF_E_LIMIT: more pixels than allowed or a side over 65535. */
 ef_status dfn_image_decode(const uint8_t *data, size_t size, const ef_options *opt,
                            ef_image *out, ef_error *err);
+
+/* Frees what dfn_image_decode() allocated and zeroes the struct; harmless on wrapped
+ * (owner NULL), zeroed and NULL pictures. Needs no options: the owner block remembers the
+ * allocator that it came from. */
+void dfn_image_free(ef_image *img);
 
 /* Row y of img as RGB bytes [width][3]: a pointer into img for EF_RGB8, else into row,
  * which has room for width * 3 bytes. */
@@ -45,10 +54,11 @@ struct dfn_rect {
     int x, y, w, h;
 };
 
-/* Resizes rect of src (any format) to out [out_h][out_w][3] RGB, out_stride bytes a row. Where
- * rect leaves the picture, pixels have the colour pad (R, G, B); pixels that rect does
- * not hold never count. Equal to cropping first (with padding) and resizing the crop with
- * Pillow or OpenCV. scratch grows as needed. EF_E_NOMEM, EF_E_LIMIT (sizes over 65535). */
+/* Resizes rect of src (any format) to out [out_h][out_w][3] RGB, out_stride bytes a row.
+ * Where rect leaves the picture, pixels have the colour pad (R, G, B; NULL: it does not
+ * leave it); pixels that rect does not hold never count. Equal to cropping first (with
+ * padding) and resizing the crop with Pillow or OpenCV. scratch grows as needed, by the
+ * bounds that resize.h states. EF_E_NOMEM, EF_E_LIMIT (sizes over 65535), EF_E_ARG. */
 ef_status dfn_resize(const ef_image *src, const struct dfn_rect *rect,
                      enum dfn_resample filter, const uint8_t pad[3], uint8_t *out, int out_w,
                      int out_h, size_t out_stride, struct dfn_scratch *scratch,

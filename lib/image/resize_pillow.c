@@ -1,0 +1,207 @@
+/* resize_pillow.c - Pillow's Image.resize() of 8-bit pictures, bit for bit. Called by
+ * resize.c.
+ *
+ * Separable convolution, horizontal first, each pass rounded to 8 bits. The filter is
+ * stretched by the scale when it shrinks (antialiasing). Weights are doubles that are
+ * normalised to 1, then fixed point with 22 bits (32 less 8 of the pixel and 2 for
+ * overshoot), rounded half away from zero. A pass that would change nothing is left out.
+ * Facts from Pillow's documentation ("Concepts: filters") and its behaviour, which
+ * tests/image checks; filters: Keys, "Cubic convolution interpolation", 1981, a = -0.5.
+ *
+ * Crop rows [w][3] -> ring of rows [W][3] -> out rows [W][3]. Output rows move down the
+ * crop, so a ring of as many rows as the vertical filter has taps holds all that is
+ * needed. */
+#include "lib/image/resize.h"
+
+#include <math.h>
+
+#define FRACTION_BITS 22
+#define HALF ((int32_t)1 << (FRACTION_BITS - 1))
+
+/* The taps of one axis: output i is the sum over k < count[i] of
+ * weight[i * taps + k] * in[first[i] + k]. */
+struct axis {
+    int taps;
+    int32_t *first;  /* [out]       */
+    int32_t *count;  /* [out]       */
+    int32_t *weight; /* [out][taps] */
+};
+
+static double box(double x)
+{
+    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+}
+
+static double triangle(double x)
+{
+    const double d = fabs(x);
+    return d < 1.0 ? 1.0 - d : 0.0;
+}
+
+static double keys(double x)
+{
+    const double a = -0.5, d = fabs(x);
+    if (d < 1.0)
+        return ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
+    if (d < 2.0)
+        return (((d - 5.0) * d + 8.0) * d - 4.0) * a;
+    return 0.0;
+}
+
+static double weight_at(enum dfn_resample filter, double x)
+{
+    switch (filter) {
+    case DFN_RESAMPLE_PILLOW_BOX:
+        return box(x);
+    case DFN_RESAMPLE_PILLOW_BILINEAR:
+        return triangle(x);
+    default:
+        return keys(x);
+    }
+}
+
+/* Half the filter's width in input pixels. */
+static double support_of(enum dfn_resample filter, double stretch)
+{
+    const double width = filter == DFN_RESAMPLE_PILLOW_BOX        ? 0.5
+                         : filter == DFN_RESAMPLE_PILLOW_BILINEAR ? 1.0
+                                                                  : 2.0;
+    return width * stretch;
+}
+
+static int32_t to_fixed(double w)
+{
+    const double scaled = w * (double)((int32_t)1 << FRACTION_BITS);
+    return (int32_t)(w < 0 ? scaled - 0.5 : scaled + 0.5);
+}
+
+/* The taps of output i. */
+static void fill_taps(struct axis *a, int i, int in, double scale, double stretch,
+                      enum dfn_resample filter)
+{
+    const double support = support_of(filter, stretch), shrink = 1.0 / stretch;
+    const double centre = (i + 0.5) * scale;
+    int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
+    first = first < 0 ? 0 : first;
+    end = end > in ? in : end;
+    const int count = end - first;
+    double sum = 0;
+    for (int k = 0; k < count; k++)
+        sum += weight_at(filter, (k + first - centre + 0.5) * shrink);
+    int32_t *w = a->weight + (ptrdiff_t)i * a->taps;
+    for (int k = 0; k < count; k++) {
+        const double raw = weight_at(filter, (k + first - centre + 0.5) * shrink);
+        w[k] = to_fixed(sum != 0.0 ? raw / sum : raw);
+    }
+    a->first[i] = first;
+    a->count[i] = count;
+}
+
+static void make_axis(struct axis *a, int in, int out, enum dfn_resample filter,
+                      struct dfn_carver *c)
+{
+    const double scale = (double)in / out, stretch = scale < 1.0 ? 1.0 : scale;
+    a->taps = (int)ceil(support_of(filter, stretch)) * 2 + 1;
+    a->first = dfn_carve(c, (size_t)out, sizeof *a->first);
+    a->count = dfn_carve(c, (size_t)out, sizeof *a->count);
+    a->weight = dfn_carve(c, (size_t)out * (size_t)a->taps, sizeof *a->weight);
+    for (int i = 0; c->base && i < out; i++)
+        fill_taps(a, i, in, scale, stretch, filter);
+}
+
+static uint8_t to_pixel(int32_t sum)
+{
+    /* An arithmetic shift, as gcc and clang define it. */
+    const int32_t v = sum >> FRACTION_BITS;
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+/* in [.][3] -> out [n][3] */
+static void across(const struct axis *a, const uint8_t *in, uint8_t *out, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const uint8_t *p = in + (ptrdiff_t)3 * a->first[i];
+        const int32_t *w = a->weight + (ptrdiff_t)i * a->taps;
+        int32_t r = HALF, g = HALF, b = HALF;
+        for (int k = 0; k < a->count[i]; k++, p += 3) {
+            r += p[0] * w[k];
+            g += p[1] * w[k];
+            b += p[2] * w[k];
+        }
+        out[3 * i] = to_pixel(r);
+        out[3 * i + 1] = to_pixel(g);
+        out[3 * i + 2] = to_pixel(b);
+    }
+}
+
+/* sums [n] += w * row [n] */
+static void add_row(int32_t *sums, const uint8_t *row, int32_t w, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sums[i] += row[i] * w;
+}
+
+/* Between the passes. */
+struct ring {
+    uint8_t *rows; /* [slots][n] */
+    int slots;
+    int filled; /* crop rows 0 .. filled - 1 have been put in */
+    size_t n;   /* bytes of a row: 3 W */
+};
+
+static uint8_t *slot(const struct ring *r, int y)
+{
+    return r->rows + (size_t)(y % r->slots) * r->n;
+}
+
+/* Crop row y after the horizontal pass. */
+static void push(struct ring *r, struct dfn_resize_job *job, const struct axis *x, int y)
+{
+    const uint8_t *row = dfn_source_row(&job->src, y);
+    if (x)
+        across(x, row, slot(r, y), job->out_w);
+    else
+        for (size_t i = 0; i < r->n; i++)
+            slot(r, y)[i] = row[i];
+}
+
+/* Both passes, or the vertical one only if x is NULL. */
+static void down(struct dfn_resize_job *job, const struct axis *x, const struct axis *y,
+                 struct dfn_carver *c)
+{
+    const int h = job->src.rect.h;
+    struct ring ring = {.slots = y->taps < h ? y->taps : h, .n = (size_t)job->out_w * 3};
+    ring.rows = dfn_carve(c, (size_t)ring.slots, ring.n);
+    int32_t *sums = dfn_carve(c, ring.n, sizeof *sums);
+    for (int i = 0; c->base && i < job->out_h; i++) {
+        const int end = y->first[i] + y->count[i];
+        if (ring.filled < y->first[i])
+            ring.filled = y->first[i];
+        for (; ring.filled < end; ring.filled++)
+            push(&ring, job, x, ring.filled);
+        for (size_t k = 0; k < ring.n; k++)
+            sums[k] = HALF;
+        for (int k = 0; k < y->count[i]; k++)
+            add_row(sums, slot(&ring, y->first[i] + k),
+                    y->weight[(ptrdiff_t)i * y->taps + k], ring.n);
+        uint8_t *out = dfn_out_row(job, i);
+        for (size_t k = 0; k < ring.n; k++)
+            out[k] = to_pixel(sums[k]);
+    }
+}
+
+void dfn_resize_pillow(struct dfn_resize_job *job, struct dfn_carver *c)
+{
+    const struct dfn_rect *r = &job->src.rect;
+    const bool horizontal = r->w != job->out_w, vertical = r->h != job->out_h;
+    struct axis x, y;
+    if (horizontal)
+        make_axis(&x, r->w, job->out_w, job->filter, c);
+    if (vertical) {
+        make_axis(&y, r->h, job->out_h, job->filter, c);
+        down(job, horizontal ? &x : NULL, &y, c);
+        return;
+    }
+    for (int i = 0; c->base && i < job->out_h; i++)
+        across(&x, dfn_source_row(&job->src, i), dfn_out_row(job, i), job->out_w);
+}
