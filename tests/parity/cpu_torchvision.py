@@ -1,4 +1,4 @@
-"""Makes torchvision and timm importable beside a torch without CUDA; import it before them.
+"""torchvision and timm beside a torch without CUDA: `from cpu_torchvision import timm, torchvision`.
 
 The torchvision wheel of the package index is built for CUDA, and a CPU torch cannot load its
 operators. The models do not call any of them, but torchvision registers shape rules for them when
@@ -20,3 +20,8 @@ for _schema in (
     # A torchvision that fits this torch has declared them already.
     with contextlib.suppress(RuntimeError):
         _DECLARATIONS.define(_schema)
+
+import timm  # noqa: E402
+import torchvision  # noqa: E402
+
+__all__ = ["timm", "torchvision"]

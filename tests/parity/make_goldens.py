@@ -17,11 +17,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import cpu_torchvision  # noqa: F401 - makes timm importable beside a CPU torch
 import numpy as np
-import timm
 import torch
-import torchvision
+
+from cpu_torchvision import timm, torchvision
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
