@@ -33,6 +33,11 @@ void *dfn_alloc(const ef_allocator *a, size_t size)
     return block;
 }
 
+size_t dfn_alloc_cost(size_t size)
+{
+    return size + sizeof(struct head) + DFN_ALIGN;
+}
+
 void *dfn_calloc(const ef_allocator *a, size_t size)
 {
     void *block = dfn_alloc(a, size);

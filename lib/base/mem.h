@@ -20,6 +20,10 @@ void *dfn_calloc(const ef_allocator *a, size_t size);
  * on failure returns NULL and block stays as it was. */
 void *dfn_realloc(const ef_allocator *a, void *block, size_t new_size);
 
+/* Bytes that the hook is asked for when dfn_alloc() is asked for size, at most SIZE_MAX / 2:
+ * what memory figures count. */
+size_t dfn_alloc_cost(size_t size);
+
 /* NULL is fine. */
 void dfn_free(const ef_allocator *a, void *block);
 

@@ -73,11 +73,16 @@ struct dfn_tensor_spec {
 ef_status dfn_arch_parse_stages(const char *text, size_t len, struct dfn_arch *arch,
                                 ef_error *err);
 
-/* Fills at most DFN_MAX_BLOCKS blocks; returns how many. arch has passed the parser. */
+/* Fills at most DFN_MAX_BLOCKS blocks; returns how many. arch has passed the parser. With
+ * out = NULL only counts. */
 int dfn_arch_blocks(const struct dfn_arch *arch, struct dfn_block *out);
 
-/* Fills at most DFN_MAX_TENSORS specs in canonical order; returns how many. */
+/* Fills at most DFN_MAX_TENSORS specs in canonical order; returns how many. With out = NULL
+ * only counts. */
 int dfn_arch_tensors(const struct dfn_arch *arch, const struct dfn_block *blocks,
                      int nblocks, struct dfn_tensor_spec *out);
+
+/* Kernels of the stride-2 layers in network order, the stem's 3 first; returns how many. */
+int dfn_arch_stride2(const struct dfn_arch *arch, int kernels[DFN_MAX_STRIDE2]);
 
 #endif

@@ -25,7 +25,8 @@ enum dfn_outside { DFN_OUTSIDE_CLAMP, DFN_OUTSIDE_SHIFT, DFN_OUTSIDE_PAD };
 struct dfn_meta {
     bool detector; /* role                                                              */
     enum dfn_padding padding;
-    int fixed[DFN_MAX_STRIDE2][2]; /* DFN_PAD_FIXED: before, after of each stride-2 layer */
+    int fixed[DFN_MAX_STRIDE2]
+             [2]; /* DFN_PAD_FIXED: before, after of each stride-2 layer */
     int height, width;
     enum dfn_resize resize;
     int shorter; /* N of DFN_RESIZE_SHORTER                                              */
@@ -49,7 +50,8 @@ struct dfn_pair {
     const char *key, *value;
 };
 
-struct dfn_packed; /* lib/plan/pack.h: weights in the layout that a set of kernels wants */
+struct
+    dfn_packed; /* lib/plan/pack.h: weights in the layout that a set of kernels wants */
 
 struct ef_model {
     ef_options opt; /* of the load: allocator and log                                   */
@@ -60,6 +62,7 @@ struct ef_model {
     struct dfn_meta meta;
     int npairs;
     struct dfn_pair *pairs; /* [npairs]                                                 */
+    void *arrays;           /* one block: meta.ref_logits, meta.labels                  */
     char hash[33];
     uint64_t file_bytes, bytes_needed, parameters;
     float *store; /* every tensor, float32, each on DFN_ALIGN bytes, canonical order    */
@@ -68,7 +71,8 @@ struct ef_model {
     const float **weights;
 
     pthread_mutex_t pack_lock;
-    struct dfn_packed *packs; /* list; only lib/plan/pack.c touches it, under pack_lock  */
+    struct dfn_packed
+        *packs; /* list; only lib/plan/pack.c touches it, under pack_lock  */
     void (*free_packs)(ef_model *model); /* set by pack.c with its first entry          */
 };
 
@@ -79,15 +83,16 @@ static inline const float *dfn_model_weight(const ef_model *m, int block,
     return m->weights[(block + 1) * DFN_ROLES + (int)role];
 }
 
-/* Loads from size bytes, or from a regular file that fd is open on at offset 0 and that
- * has size bytes; where names it in errors. keep = false: check only; *out then holds no
+/* Loads from size bytes, or from the size bytes at offset of a regular file that fd is open
+ * on (read with pread, the position stays; the file must end there, before and after);
+ * where names it in errors. keep = false: check only; *out then holds no
  * weights but everything else. *out is yours: dfn_model_unref(). */
 ef_status dfn_model_load_bytes(const uint8_t *data, size_t size, const char *where,
                                const ef_options *opt, bool keep, ef_model **out,
                                ef_error *err);
-ef_status dfn_model_load_regular(int fd, uint64_t size, const char *where,
-                                 const ef_options *opt, bool keep, ef_model **out,
-                                 ef_error *err);
+ef_status dfn_model_load_regular(int fd, uint64_t offset, uint64_t size,
+                                 const char *where, const ef_options *opt, bool keep,
+                                 ef_model **out, ef_error *err);
 
 /* A model may be shared by threads: the count is atomic, the last one frees. */
 void dfn_model_ref(const ef_model *model);
@@ -95,6 +100,21 @@ void dfn_model_unref(const ef_model *model);
 
 /* Value of a metadata key, or NULL. */
 const char *dfn_model_pair(const ef_model *model, const char *key);
+
+/* Zeros before and after n rows (or columns) that stride-2 layer number `layer` (0: stem)
+ * with this kernel sees: FORMAT.md, section 5. */
+void dfn_meta_padding(const struct dfn_meta *meta, int layer, int kernel, int n,
+                      int *before, int *after);
+
+/* Rows (or columns) that this layer makes of n; 0 if nothing is left, which only fixed
+ * padding can do. */
+int dfn_meta_output(const struct dfn_meta *meta, int layer, int kernel, int n);
+
+/* Multiply-adds of one input of height x width: convolutions, squeeze-excite and classifier.
+ * 0 if the padding leaves nothing of the input; UINT64_MAX if the number does not fit. */
+uint64_t dfn_meta_macs(const struct dfn_meta *meta, const struct dfn_arch *arch,
+                       const struct dfn_block *blocks, int nblocks, int height,
+                       int width);
 
 /* The reference input of FORMAT.md section 6 as [ref_height][ref_width][3] (NHWC): the
  * numbers are drawn in NCHW order and stored transposed. */

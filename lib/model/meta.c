@@ -1,0 +1,510 @@
+/* meta.c - see meta.h. One function a kind of value, one table of keys; a new key is a row
+ * in the table, a line in dfn_meta_parse() and a field in struct dfn_meta. */
+#include "lib/model/meta.h"
+
+#include "lib/base/number.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct key {
+    const char *name;
+    bool required;
+};
+
+/* In the order of FORMAT.md. */
+static const struct key keys[] = {
+    {DFN_KEY_VERSION, true},
+    {DFN_KEY_HASH, true},
+    {"dfnet.role", true},
+    {"dfnet.name", true},
+    {"dfnet.variant", true},
+    {"dfnet.activation", true},
+    {"dfnet.stem", true},
+    {"dfnet.stages", true},
+    {"dfnet.head", true},
+    {"dfnet.outputs", true},
+    {"dfnet.padding", true},
+    {"dfnet.input", true},
+    {"dfnet.resize", true},
+    {"dfnet.filter", true},
+    {"dfnet.mean", true},
+    {"dfnet.std", true},
+    {"dfnet.flip", false},
+    {"dfnet.labels", false},
+    {"dfnet.output", true},
+    {"dfnet.fake", true},
+    {"dfnet.face.margin", true},
+    {"dfnet.face.shape", true},
+    {"dfnet.face.outside", true},
+    {"dfnet.face.pad", true},
+    {"dfnet.temperature", true},
+    {"dfnet.thresholds", true},
+    {"dfnet.source", true},
+    {"dfnet.source.sha256", true},
+    {"dfnet.license", true},
+    {"dfnet.reference", true},
+    {"dfnet.reference.logits", true},
+};
+#define KEYS ((int)(sizeof keys / sizeof keys[0]))
+_Static_assert(KEYS == DFN_KNOWN_KEYS, "DFN_KNOWN_KEYS is the number of rows");
+
+static const char *const variants[] = {
+    "b0",   "b1",   "b2",    "b3",    "b4",    "b5",    "b6",    "b7",
+    "b8",   "l2",   "lite0", "lite1", "lite2", "lite3", "lite4", "v2-s",
+    "v2-m", "v2-l", "v2-b0", "v2-b1", "v2-b2", "v2-b3", "custom"};
+/* The order of enum dfn_filter. */
+static const char *const filters[] = {"pillow-box",  "pillow-bilinear", "pillow-bicubic",
+                                      "opencv-area", "opencv-linear",   "opencv-cubic"};
+static const char *const roles[] = {"classifier", "detector"};
+static const char *const activations[] = {"swish", "relu6"};
+static const char *const outputs_to[] = {"sigmoid", "softmax"};
+static const char *const shapes[] = {"box", "square"};
+static const char *const outsides[] = {"clamp", "shift", "pad"}; /* enum dfn_outside */
+static const char *const switches[] = {"0", "1"};
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+
+#define MAX_TEXT 1023
+#define MAX_NAME 127
+#define MAX_LABEL 255
+#define MIN_INPUT 32
+#define MAX_INPUT 4096
+#define MAX_REFERENCE 512
+#define MAX_CHANNELS 8192
+#define MAX_OUTPUTS 65536
+
+/* The metadata while it is parsed. The first failure stays in status, and every function
+ * below does nothing after it, so that the list of keys reads as a list. */
+struct parser {
+    const struct dfn_pair *pairs;
+    int npairs;
+    ef_status status;
+    ef_error *err;
+};
+
+static const char *find(const struct dfn_pair *pairs, int npairs, const char *key)
+{
+    for (int i = 0; i < npairs; i++)
+        if (!strcmp(pairs[i].key, key))
+            return pairs[i].value;
+    return NULL;
+}
+
+static DFN_COLD DFN_PRINTF(3, 4) void refuse(struct parser *p, const char *key,
+                                             const char *what, ...)
+{
+    char where[64], sentence[256];
+    va_list args;
+    if (p->status)
+        return;
+    va_start(args, what);
+    vsnprintf(sentence, sizeof sentence, what, args);
+    va_end(args);
+    snprintf(where, sizeof where, "metadata %s", key);
+    p->status = dfn_fail(p->err, EF_E_FORMAT, where, "%s", sentence);
+}
+
+/* A bounded, plain ASCII piece of a value from outside, for a sentence. */
+struct quote {
+    char text[44];
+};
+
+static struct quote quote(const char *s, size_t len)
+{
+    struct quote q;
+    size_t n = 0;
+    for (; n < len && n < sizeof q.text - 4; n++)
+        q.text[n] = s[n] >= 0x20 && s[n] < 0x7f ? s[n] : '?';
+    snprintf(q.text + n, sizeof q.text - n, "%s", n < len ? "..." : "");
+    return q;
+}
+
+static void refuse_value(struct parser *p, const char *key, const char *s, size_t len,
+                         const char *expected)
+{
+    refuse(p, key, "is '%s', expected %s", quote(s, len).text, expected);
+}
+
+/* The value, or "" after a failure or for an absent optional key. */
+static const char *text_of(const struct parser *p, const char *key)
+{
+    const char *value = p->status ? NULL : find(p->pairs, p->npairs, key);
+    return value ? value : "";
+}
+
+/* The part of a list that begins at *at; *at moves behind its separator, or becomes NULL
+ * with the last one. */
+static size_t next_part(const char **at, char separator, const char **part)
+{
+    *part = *at;
+    const char *end = strchr(*part, separator);
+    *at = end ? end + 1 : NULL;
+    return end ? (size_t)(end - *part) : strlen(*part);
+}
+
+static size_t count_parts(const char *list, char separator)
+{
+    size_t n = 1;
+    for (; *list; list++)
+        n += *list == separator;
+    return n;
+}
+
+static bool is_count(struct parser *p, const char *key, const char *list, char separator,
+                     size_t expected)
+{
+    const size_t n = count_parts(list, separator);
+    if (n != expected)
+        refuse(p, key, "has %zu values, expected %zu", n, expected);
+    return n == expected && !p->status;
+}
+
+static uint64_t whole(struct parser *p, const char *key, const char *s, size_t len,
+                      uint64_t low, uint64_t high)
+{
+    uint64_t value = low;
+    if (p->status)
+        return low;
+    if (!dfn_parse_uint(s, len, UINT64_MAX, &value))
+        refuse_value(p, key, s, len, "a plain integer");
+    else if (value < low || value > high)
+        refuse(p, key, "is %llu, allowed is %llu to %llu", (unsigned long long)value,
+               (unsigned long long)low, (unsigned long long)high);
+    return p->status ? low : value;
+}
+
+static int integer(struct parser *p, const char *key, int low, int high)
+{
+    const char *s = text_of(p, key);
+    return (int)whole(p, key, s, strlen(s), (uint64_t)low, (uint64_t)high);
+}
+
+static void reals(struct parser *p, const char *key, float *out, size_t n)
+{
+    const char *at = text_of(p, key), *part;
+    if (p->status || !is_count(p, key, at, ',', n))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        const size_t len = next_part(&at, ',', &part);
+        if (!dfn_parse_float(part, len, &out[i]))
+            refuse_value(p, key, part, len, "a decimal number in the range of float32");
+    }
+}
+
+static int choice_of(struct parser *p, const char *key, const char *s, size_t len,
+                     const char *const *allowed, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strlen(allowed[i]) == len && !memcmp(allowed[i], s, len))
+            return i;
+    char list[160] = "";
+    for (int i = 0; i < n; i++) {
+        const size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "one of ",
+                 allowed[i]);
+    }
+    refuse_value(p, key, s, len, list);
+    return 0;
+}
+
+static int choice(struct parser *p, const char *key, const char *const *allowed, int n)
+{
+    const char *s = text_of(p, key);
+    return choice_of(p, key, s, strlen(s), allowed, n);
+}
+
+static void limited(struct parser *p, const char *key, size_t least, size_t most)
+{
+    const size_t len = strlen(text_of(p, key));
+    if (len < least || len > most)
+        refuse(p, key, "has %zu bytes, allowed are %zu to %zu", len, least, most);
+}
+
+static void hex(struct parser *p, const char *key, size_t digits)
+{
+    const char *s = text_of(p, key);
+    char expected[48];
+    if (strlen(s) == digits && strspn(s, "0123456789abcdef") == digits)
+        return;
+    snprintf(expected, sizeof expected, "%zu lower-case hexadecimal digits", digits);
+    refuse_value(p, key, s, strlen(s), expected);
+}
+
+/* Each key known and once, none missing. */
+static void check_keys(struct parser *p)
+{
+    int user = 0;
+    for (int i = 0; i < p->npairs && !p->status; i++) {
+        const char *key = p->pairs[i].key;
+        const struct quote q = quote(key, strlen(key));
+        bool known = !strncmp(key, DFN_USER_PREFIX, strlen(DFN_USER_PREFIX));
+        user += known;
+        for (int k = 0; k < KEYS && !known; k++)
+            known = !strcmp(key, keys[k].name);
+        if (!known)
+            refuse(p, q.text, "is a key that this format does not have");
+        for (int k = 0; k < i; k++)
+            if (!strcmp(key, p->pairs[k].key))
+                refuse(p, q.text, "appears twice");
+    }
+    if (user > DFN_MAX_USER_KEYS)
+        refuse(p, DFN_USER_PREFIX, "%d keys begin so, at most %d may", user,
+               DFN_MAX_USER_KEYS);
+    for (int k = 0; k < KEYS; k++)
+        if (keys[k].required && !find(p->pairs, p->npairs, keys[k].name))
+            refuse(p, keys[k].name, "is missing");
+}
+
+static void parse_arch(struct parser *p, struct dfn_arch *arch)
+{
+    arch->relu6 = choice(p, "dfnet.activation", activations, COUNT(activations)) == 1;
+    arch->stem = integer(p, "dfnet.stem", 1, MAX_CHANNELS);
+    arch->head = integer(p, "dfnet.head", 1, MAX_CHANNELS);
+    arch->outputs = integer(p, "dfnet.outputs", 1, MAX_OUTPUTS);
+    if (p->status)
+        return;
+    const char *stages = text_of(p, "dfnet.stages");
+    p->status = dfn_arch_parse_stages(stages, strlen(stages), arch, p->err);
+}
+
+static void parse_padding(struct parser *p, const struct dfn_arch *arch,
+                          struct dfn_meta *meta)
+{
+    static const char key[] = "dfnet.padding", fixed[] = "fixed:";
+    const char *s = text_of(p, key), *at = s + strlen(fixed), *part;
+    int kernels[DFN_MAX_STRIDE2];
+    if (p->status)
+        return;
+    meta->padding = !strcmp(s, "same") ? DFN_PAD_SAME : DFN_PAD_SYM;
+    if (!strcmp(s, "same") || !strcmp(s, "sym"))
+        return;
+    if (strncmp(s, fixed, strlen(fixed))) {
+        refuse_value(p, key, s, strlen(s), "same, sym or fixed:");
+        return;
+    }
+    const int layers = dfn_arch_stride2(arch, kernels);
+    if (!is_count(p, key, at, ',', 2 * (size_t)layers))
+        return;
+    meta->padding = DFN_PAD_FIXED;
+    for (int i = 0; i < 2 * layers; i++) {
+        const size_t len = next_part(&at, ',', &part);
+        meta->fixed[i / 2][i % 2] =
+            (int)whole(p, key, part, len, 0, (uint64_t)kernels[i / 2] - 1);
+    }
+}
+
+static void parse_resize(struct parser *p, struct dfn_meta *meta)
+{
+    static const char key[] = "dfnet.resize", shorter[] = "shorter:";
+    const char *s = text_of(p, key);
+    if (p->status)
+        return;
+    if (!strncmp(s, shorter, strlen(shorter))) {
+        /* The crop must fit into every resized picture, whichever side is the shorter. */
+        const int most = meta->height > meta->width ? meta->height : meta->width;
+        const char *n = s + strlen(shorter);
+        meta->resize = DFN_RESIZE_SHORTER;
+        meta->shorter = (int)whole(p, key, n, strlen(n), (uint64_t)most, 2 * MAX_INPUT);
+    } else if (!strcmp(s, "squash")) {
+        meta->resize = DFN_RESIZE_SQUASH;
+    } else if (!strcmp(s, "longer")) {
+        meta->resize = DFN_RESIZE_LONGER;
+    } else {
+        refuse_value(p, key, s, strlen(s), "squash, shorter: and a number, or longer");
+    }
+}
+
+static void parse_filter(struct parser *p, struct dfn_meta *meta)
+{
+    static const char key[] = "dfnet.filter";
+    const char *at = text_of(p, key), *part;
+    if (p->status || (strchr(at, ',') && !is_count(p, key, at, ',', 2)))
+        return;
+    size_t len = next_part(&at, ',', &part);
+    meta->shrink = (enum dfn_filter)choice_of(p, key, part, len, filters, COUNT(filters));
+    meta->enlarge = meta->shrink;
+    if (!at)
+        return;
+    len = next_part(&at, ',', &part);
+    meta->enlarge =
+        (enum dfn_filter)choice_of(p, key, part, len, filters, COUNT(filters));
+}
+
+static void parse_picture(struct parser *p, struct dfn_meta *meta)
+{
+    const char *at = text_of(p, "dfnet.input"), *part;
+    if (!p->status && is_count(p, "dfnet.input", at, 'x', 2)) {
+        size_t len = next_part(&at, 'x', &part);
+        meta->height = (int)whole(p, "dfnet.input", part, len, MIN_INPUT, MAX_INPUT);
+        len = next_part(&at, 'x', &part);
+        meta->width = (int)whole(p, "dfnet.input", part, len, MIN_INPUT, MAX_INPUT);
+    }
+    parse_resize(p, meta);
+    parse_filter(p, meta);
+    reals(p, "dfnet.mean", meta->mean, 3);
+    reals(p, "dfnet.std", meta->std, 3);
+    for (int i = 0; i < 3 && !p->status; i++)
+        if (!(meta->std[i] > 0))
+            refuse(p, "dfnet.std", "has a value that is not greater than 0");
+    if (find(p->pairs, p->npairs, "dfnet.flip"))
+        meta->flip = choice(p, "dfnet.flip", switches, COUNT(switches)) == 1;
+}
+
+static void parse_labels(struct parser *p, int outputs)
+{
+    static const char key[] = "dfnet.labels";
+    const char *at = text_of(p, key), *part;
+    if (!*at || !is_count(p, key, at, '\n', (size_t)outputs))
+        return;
+    for (int i = 0; at; i++) {
+        const size_t len = next_part(&at, '\n', &part);
+        if (len > MAX_LABEL)
+            refuse(p, key, "label %d has %zu bytes, at most %d are allowed", i, len,
+                   MAX_LABEL);
+    }
+}
+
+static void parse_face(struct parser *p, struct dfn_meta *meta)
+{
+    static const char key[] = "dfnet.face.pad";
+    reals(p, "dfnet.face.margin", meta->margin, 4);
+    meta->square = choice(p, "dfnet.face.shape", shapes, COUNT(shapes)) == 1;
+    meta->outside =
+        (enum dfn_outside)choice(p, "dfnet.face.outside", outsides, COUNT(outsides));
+    const char *at = text_of(p, key), *part;
+    if (p->status || !is_count(p, key, at, ',', 3))
+        return;
+    for (int i = 0; i < 3; i++) {
+        const size_t len = next_part(&at, ',', &part);
+        meta->pad[i] = (uint8_t)whole(p, key, part, len, 0, 255);
+    }
+}
+
+static void parse_verdict(struct parser *p, int outputs, struct dfn_meta *meta)
+{
+    float thresholds[2] = {0};
+    meta->softmax = choice(p, "dfnet.output", outputs_to, COUNT(outputs_to)) == 1;
+    meta->fake = -1;
+    if (strcmp(text_of(p, "dfnet.fake"), "none"))
+        meta->fake = integer(p, "dfnet.fake", 0, outputs - 1);
+    reals(p, "dfnet.temperature", &meta->temperature, 1);
+    if (!p->status && !(meta->temperature > 0))
+        refuse(p, "dfnet.temperature", "is not greater than 0");
+    reals(p, "dfnet.thresholds", thresholds, 2);
+    meta->real_below = thresholds[0];
+    meta->fake_from = thresholds[1];
+    if (!p->status &&
+        !(0 <= thresholds[0] && thresholds[0] <= thresholds[1] && thresholds[1] <= 1))
+        refuse(p, "dfnet.thresholds", "are not rising and within 0 to 1");
+}
+
+static void parse_reference(struct parser *p, int outputs, struct dfn_meta *meta)
+{
+    static const char key[] = "dfnet.reference", logits[] = "dfnet.reference.logits";
+    const char *at = text_of(p, key), *part;
+    if (p->status || !is_count(p, key, at, ',', 3))
+        return;
+    size_t len = next_part(&at, ',', &part);
+    meta->ref_seed = whole(p, key, part, len, 0, UINT64_MAX);
+    len = next_part(&at, ',', &part);
+    meta->ref_height = (int)whole(p, key, part, len, MIN_INPUT, MAX_REFERENCE);
+    len = next_part(&at, ',', &part);
+    meta->ref_width = (int)whole(p, key, part, len, MIN_INPUT, MAX_REFERENCE);
+    at = text_of(p, logits);
+    if (p->status || !is_count(p, logits, at, ',', (size_t)outputs))
+        return;
+    while (at && !p->status) {
+        double value;
+        len = next_part(&at, ',', &part);
+        if (!dfn_parse_double(part, len, &value))
+            refuse_value(p, logits, part, len,
+                         "a decimal number in the range of float64");
+    }
+}
+
+ef_status dfn_meta_version(const char *value, ef_error *err)
+{
+    static const char where[] = "metadata " DFN_KEY_VERSION;
+    uint64_t version;
+    if (!value)
+        return dfn_fail(err, EF_E_FORMAT, where, "is missing: this is no dfnet model");
+    if (!dfn_parse_uint(value, strlen(value), UINT64_MAX, &version) || !version)
+        return dfn_fail(err, EF_E_FORMAT, where,
+                        "is '%s', expected a plain integer above 0",
+                        quote(value, strlen(value)).text);
+    if (version > DFN_FORMAT_VERSION)
+        return dfn_fail(err, EF_E_VERSION, where,
+                        "the file has version %llu of the format, this library knows %d",
+                        (unsigned long long)version, DFN_FORMAT_VERSION);
+    return EF_OK;
+}
+
+ef_status dfn_meta_parse(const struct dfn_pair *pairs, int npairs, struct dfn_arch *arch,
+                         struct dfn_meta *meta, ef_error *err)
+{
+    struct parser p = {.pairs = pairs, .npairs = npairs, .err = err};
+    check_keys(&p);
+    hex(&p, DFN_KEY_HASH, 32);
+    meta->detector = choice(&p, "dfnet.role", roles, COUNT(roles)) == 1;
+    limited(&p, "dfnet.name", 1, MAX_NAME);
+    choice(&p, "dfnet.variant", variants, COUNT(variants));
+    parse_arch(&p, arch);
+    parse_padding(&p, arch, meta);
+    parse_picture(&p, meta);
+    parse_labels(&p, arch->outputs);
+    parse_face(&p, meta);
+    parse_verdict(&p, arch->outputs, meta);
+    limited(&p, "dfnet.source", 0, MAX_TEXT);
+    hex(&p, "dfnet.source.sha256", 64);
+    limited(&p, "dfnet.license", 0, MAX_TEXT);
+    parse_reference(&p, arch->outputs, meta);
+    return p.status;
+}
+
+size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs)
+{
+    const char *labels = find(pairs, npairs, "dfnet.labels");
+    const size_t n = (size_t)outputs;
+    const size_t text = labels && *labels ? strlen(labels) + 1 : 0;
+    return n * sizeof(double) + (text ? n * sizeof(char *) + text : 0);
+}
+
+void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs, int outputs, void *block,
+                     struct dfn_meta *meta)
+{
+    const char *at = find(pairs, npairs, "dfnet.reference.logits"), *part;
+    double *logits = block;
+    for (int i = 0; i < outputs && at; i++) {
+        const size_t len = next_part(&at, ',', &part);
+        logits[i] = 0;
+        dfn_parse_double(part, len, &logits[i]);
+    }
+    meta->ref_logits = logits;
+    at = find(pairs, npairs, "dfnet.labels");
+    if (!at || !*at)
+        return;
+    const char **labels = (const char **)(void *)(logits + outputs);
+    char *text = (char *)(labels + outputs);
+    for (int i = 0; i < outputs && at; i++) {
+        const size_t len = next_part(&at, '\n', &part);
+        memcpy(text, part, len);
+        text[len] = 0;
+        labels[i] = text;
+        text += len + 1;
+    }
+    meta->labels = labels;
+}
+
+ef_status dfn_meta_check_sizes(const struct dfn_meta *meta, const struct dfn_arch *arch,
+                               const struct dfn_block *blocks, int nblocks, ef_error *err)
+{
+    const int sizes[2][2] = {{meta->height, meta->width},
+                             {meta->ref_height, meta->ref_width}};
+    for (int i = 0; i < 2; i++)
+        if (!dfn_meta_macs(meta, arch, blocks, nblocks, sizes[i][0], sizes[i][1]))
+            return dfn_fail(err, EF_E_FORMAT, "metadata dfnet.padding",
+                            "leaves nothing of the %s of %d x %d",
+                            i ? "reference input" : "input", sizes[i][0], sizes[i][1]);
+    return EF_OK;
+}
