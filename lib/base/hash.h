@@ -1,5 +1,6 @@
-/* hash.h - XXH3 with 128 bits and seed 0 over a stream in which 32 bytes are taken as '0':
- * the file's own digits (weights_tools/FORMAT.md, section 4). Called by lib/model/load.c. */
+/* hash.h - XXH3 with 128 bits and seed 0 over a stream in which 32 bytes are taken as
+ * '0', the file's own digits (weights_tools/FORMAT.md, section 4). Called by
+ * lib/model/load.c. */
 #ifndef DFN_BASE_HASH_H
 #define DFN_BASE_HASH_H
 

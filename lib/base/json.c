@@ -199,8 +199,8 @@ static size_t put_utf8(long code, char *out)
 
 size_t dfn_json_unescape(const uint8_t *raw, size_t len, char *out)
 {
-    /* An escape is never shorter than its text (2 bytes to 1, 6 to at most 3, 12 to 4) and
-     * is read before its text is written, so out may lie on raw. */
+    /* An escape is never shorter than its text (2 bytes to 1, 6 to at most 3, 12 to 4),
+     * and is read before its text is written: out may lie on raw. */
     static const char letters[] = "bfnrt", values[] = "\b\f\n\r\t";
     size_t n = 0;
     for (size_t i = 0; i < len;) {

@@ -1,9 +1,9 @@
-/* json.h - a pull tokenizer for the strict JSON of a model file's header: objects, arrays,
- * strings and unsigned integers, no white space, no other literals. Called by
+/* json.h - a pull tokenizer for the strict JSON of a model file's header: objects,
+ * arrays, strings and unsigned integers, no white space, no other literals. Called by
  * lib/model/header.c, which knows the grammar; this file knows the tokens.
  *
- * Nothing is allocated and nothing recurses: the caller asks for one token at a time and a
- * string stays where it is, as a span of the input, until it is unescaped. */
+ * Nothing is allocated and nothing recurses: the caller asks for one token at a time, and
+ * a string stays where it is, as a span of the input, until it is unescaped. */
 #ifndef DFN_BASE_JSON_H
 #define DFN_BASE_JSON_H
 
@@ -12,16 +12,16 @@
 #include <stdint.h>
 
 enum dfn_json_type {
-    DFN_JSON_BAD, /* json.error says why, json.at is the byte                          */
-    DFN_JSON_END, /* the byte range is used up                                         */
-    DFN_JSON_OBJECT, /* {                                                                 */
+    DFN_JSON_BAD,    /* json.error says why, json.at where                   */
+    DFN_JSON_END,    /* the byte range is used up                            */
+    DFN_JSON_OBJECT, /* opening brace                                        */
     DFN_JSON_OBJECT_END,
-    DFN_JSON_ARRAY, /* [                                                                  */
+    DFN_JSON_ARRAY, /* opening bracket                                       */
     DFN_JSON_ARRAY_END,
     DFN_JSON_COLON,
     DFN_JSON_COMMA,
-    DFN_JSON_STRING, /* token.raw: what stands between the quotes, checked                */
-    DFN_JSON_NUMBER /* token.number                                                      */
+    DFN_JSON_STRING, /* token.raw: what stands between the quotes, checked   */
+    DFN_JSON_NUMBER  /* token.number                                         */
 };
 
 /* Bytes [at, at + len) of the input. */
@@ -43,9 +43,9 @@ struct dfn_json {
         *error; /* static sentence, NULL while all is well                         */
 };
 
-/* The next token. After DFN_JSON_BAD every further call gives DFN_JSON_BAD. A string token
- * is valid UTF-8, its escapes are complete, its surrogates paired, and it holds no U+0000:
- * dfn_json_unescape() cannot fail on it. */
+/* The next token. After DFN_JSON_BAD every further call gives DFN_JSON_BAD. A string
+ * token is valid UTF-8, its escapes are complete, its surrogates paired, and it holds no
+ * U+0000: dfn_json_unescape() cannot fail on it. */
 struct dfn_token dfn_json_next(struct dfn_json *json);
 
 /* False, with error and at set, unless the next token is of this type. */

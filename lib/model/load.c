@@ -42,7 +42,7 @@ struct loader {
 
     uint8_t *header; /* [header_size]                                                   */
     size_t header_size;
-    struct dfn_raw_meta *raw;
+    struct dfn_raw_meta raw; /* spans of the header                                     */
     struct dfn_json json;
     struct dfn_hash hash;
 
@@ -69,10 +69,10 @@ static void count(struct loader *l, size_t size)
         l->peak = l->live;
 }
 
-/* A zeroed block, or NULL with the error filled in. */
+/* A block, or NULL with the error filled in. */
 static void *take(struct loader *l, size_t size)
 {
-    void *block = dfn_calloc(&l->opt->allocator, size);
+    void *block = dfn_alloc(&l->opt->allocator, size);
     if (!block)
         dfn_fail(l->err, EF_E_NOMEM, "memory", "no memory for %zu bytes", size);
     else
@@ -115,12 +115,12 @@ static ef_status read_header(struct loader *l)
 static ef_status take_texts(struct loader *l)
 {
     ef_model *m = l->model;
-    const size_t pairs = (size_t)l->raw->npairs * sizeof(struct dfn_pair);
-    m->pairs = take(l, pairs + l->raw->text);
+    const size_t pairs = (size_t)l->raw.npairs * sizeof(struct dfn_pair);
+    m->pairs = take(l, pairs + l->raw.text);
     if (!m->pairs)
         return EF_E_NOMEM;
-    m->npairs = l->raw->npairs;
-    dfn_header_texts(&l->json, l->raw, (char *)(m->pairs + m->npairs), m->pairs);
+    m->npairs = l->raw.npairs;
+    dfn_header_texts(&l->json, &l->raw, (char *)(m->pairs + m->npairs), m->pairs);
     return EF_OK;
 }
 
@@ -155,6 +155,7 @@ static ef_status take_table(struct loader *l)
     l->offsets = (size_t *)(void *)((char *)l->table + specs);
     l->file = (struct dfn_file_tensor *)(void *)((char *)l->offsets + offsets);
     l->seen = (bool *)((char *)l->file + file);
+    memset(l->seen, 0, n * sizeof l->seen[0]);
     dfn_arch_tensors(&m->arch, m->blocks, m->nblocks, l->specs);
     return EF_OK;
 }
@@ -180,7 +181,7 @@ static ef_status begin_hash(struct loader *l)
 {
     size_t at = 0;
     uint8_t start[LENGTH_BYTES];
-    const ef_status st = dfn_header_hash(&l->json, l->raw, &at, l->err);
+    const ef_status st = dfn_header_hash(&l->json, &l->raw, &at, l->err);
     if (st)
         return st;
     for (int i = 0; i < LENGTH_BYTES; i++)
@@ -194,12 +195,8 @@ static ef_status begin_hash(struct loader *l)
 static ef_status parse_header(struct loader *l)
 {
     ef_model *m = l->model;
-    struct dfn_raw_meta raw;
-    ef_status st = dfn_header_metadata(&l->json, &raw, l->err);
-    if (st)
-        return st;
-    l->raw = &raw;
-    if ((st = take_texts(l)) ||
+    ef_status st = dfn_header_metadata(&l->json, &l->raw, l->err);
+    if (st || (st = take_texts(l)) ||
         (st = dfn_meta_parse(m->pairs, m->npairs, &m->arch, &m->meta, l->err)) ||
         (st = take_blocks(l)) || (st = take_table(l)))
         return st;
@@ -293,8 +290,12 @@ static ef_status read_data(struct loader *l)
             return st;
         if (!finite && !bad)
             bad = spec->name;
-        if (out)
-            m->weights[(spec->block + 1) * DFN_ROLES + (int)spec->role] = out;
+        if (!out)
+            continue;
+        /* Up to the next tensor: no run may depend on what the allocator left there. */
+        const size_t end = at + 1 < l->nspecs ? l->offsets[at + 1] : l->store_floats;
+        memset(out + spec->count, 0, (end - l->offsets[at] - spec->count) * sizeof *out);
+        m->weights[(spec->block + 1) * DFN_ROLES + (int)spec->role] = out;
     }
     ef_status st = dfn_source_check_end(&l->src, l->err);
     /* Damage is the better explanation for a NaN, so the hash speaks first. */
@@ -318,6 +319,7 @@ static ef_status take_rest(struct loader *l)
     m->weights = take(l, weights);
     if (!m->weights)
         return EF_E_NOMEM;
+    memset(m->weights, 0, weights);
     if (!l->keep) {
         count(l, l->store_floats * sizeof(float));
         return EF_OK;
@@ -333,6 +335,7 @@ static ef_status create(struct loader *l)
     ef_model *m = take(l, sizeof *m);
     if (!m)
         return EF_E_NOMEM;
+    memset(m, 0, sizeof *m);
     if (pthread_mutex_init(&m->pack_lock, NULL)) {
         give_back(l, m, sizeof *m);
         return dfn_fail(l->err, EF_E_NOMEM, "memory", "no memory for a lock");

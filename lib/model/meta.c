@@ -272,7 +272,7 @@ static void parse_padding(struct parser *p, const struct dfn_arch *arch,
                           struct dfn_meta *meta)
 {
     static const char key[] = "dfnet.padding", fixed[] = "fixed:";
-    const char *s = text_of(p, key), *at = s + strlen(fixed), *part;
+    const char *s = text_of(p, key), *at, *part;
     int kernels[DFN_MAX_STRIDE2];
     if (p->status)
         return;
@@ -283,6 +283,7 @@ static void parse_padding(struct parser *p, const struct dfn_arch *arch,
         refuse_value(p, key, s, strlen(s), "same, sym or fixed:");
         return;
     }
+    at = s + strlen(fixed);
     const int layers = dfn_arch_stride2(arch, kernels);
     if (!is_count(p, key, at, ',', 2 * (size_t)layers))
         return;
