@@ -1,4 +1,4 @@
-"""torchvision and timm beside a torch without CUDA: `from cpu_torchvision import timm, torchvision`.
+"""torchvision and timm beside a torch without CUDA; import both from here.
 
 The torchvision wheel of the package index is built for CUDA, and a CPU torch cannot load its
 operators. The models do not call any of them, but torchvision registers shape rules for them when
