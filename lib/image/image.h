@@ -40,12 +40,12 @@ void dfn_image_free(ef_image *img);
 const uint8_t *dfn_image_row(const ef_image *img, int y, uint8_t *row);
 
 enum dfn_resample {
-    DFN_RESAMPLE_PILLOW_BOX,      /* Pillow's Resize.c in 8-bit fixed point: separable,      */
-    DFN_RESAMPLE_PILLOW_BILINEAR, /* horizontal first, antialiased, bicubic a = -0.5         */
+    DFN_RESAMPLE_PILLOW_BOX,      /* Pillow up to 12 in 8-bit fixed point: separable,   */
+    DFN_RESAMPLE_PILLOW_BILINEAR, /* horizontal first, antialiased, bicubic a = -0.5    */
     DFN_RESAMPLE_PILLOW_BICUBIC,
-    DFN_RESAMPLE_OPENCV_AREA, /* INTER_AREA of 8-bit images, also when it enlarges        */
+    DFN_RESAMPLE_OPENCV_AREA, /* INTER_AREA of 8-bit images, also when it enlarges      */
     DFN_RESAMPLE_OPENCV_LINEAR,
-    DFN_RESAMPLE_OPENCV_CUBIC /* a = -0.75, not antialiased                               */
+    DFN_RESAMPLE_OPENCV_CUBIC /* a = -0.75, not antialiased                             */
 };
 
 /* A rectangle of whole pixels of a picture. It may reach outside only if the caller of

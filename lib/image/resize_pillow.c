@@ -1,5 +1,6 @@
-/* resize_pillow.c - Pillow's Image.resize() of 8-bit pictures, bit for bit. Called by
- * resize.c.
+/* resize_pillow.c - Image.resize() of 8-bit pictures as in Pillow 3.3 to 12, bit for bit.
+ * Called by resize.c. (Pillow 13 goes vertically first when the height shrinks much more
+ * than the width; the networks were trained with the older ones.)
  *
  * Separable convolution, horizontal first, each pass rounded to 8 bits. The filter is
  * stretched by the scale when it shrinks (antialiasing). Weights are doubles that are
