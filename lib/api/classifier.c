@@ -8,6 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/face/preprocess.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -251,8 +252,10 @@ static ef_status add_scores(ef_classifier *c, const struct member *member,
 static void write_result(const ef_classifier *c, const struct score *s, const ef_box *box,
                          ef_result *out)
 {
+    const int saved = errno; /* exp() may touch it */
     const double p =
         c->aggregate == EF_AGG_MEAN_PROB ? s->probability : sigmoid(s->probability);
+    errno = saved;
     out->fake = (float)p;
     out->logit = (float)s->logit;
     out->verdict = out->fake < c->real_below    ? EF_VERDICT_REAL
@@ -316,7 +319,9 @@ static ef_status classify(ef_classifier *c, const ef_image *img, const ef_box *b
         scores = dfn_scratch_need(&c->scores, &c->opt.allocator, bytes);
     if (!scores)
         return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu scores", n);
+    const int saved = errno; /* exp() and log() may touch it */
     st = score_all(c, img, boxes, n, scores, err);
+    errno = saved;
     if (st)
         return st;
     const ef_box whole = {0, 0, (float)img->width, (float)img->height};

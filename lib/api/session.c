@@ -3,6 +3,7 @@
 
 #include "lib/base/mem.h"
 
+#include <errno.h>
 #include <string.h>
 
 ef_status dfn_session_create(const ef_model *model, const ef_options *opt, ef_session **out,
@@ -56,8 +57,12 @@ void ef_session_free(ef_session *s)
 ef_status dfn_session_forward(ef_session *s, int n, ef_error *err)
 {
     const struct dfn_run run = {n, s->profile, s->tap, s->tap_user, &s->opt};
+    /* expf() reports overflow through errno, which is the caller's. */
+    const int saved = errno;
     dfn_log(&s->opt, 3, "run of %d", n);
-    return dfn_plan_run(&s->plan, s->pool, &run, err);
+    const ef_status st = dfn_plan_run(&s->plan, s->pool, &run, err);
+    errno = saved;
+    return st;
 }
 
 /* [n][3][pixels] to [n][pixels][3]. */

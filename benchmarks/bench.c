@@ -1,0 +1,109 @@
+/* bench.c - see bench.h. */
+#define _GNU_SOURCE
+#include "benchmarks/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_CALLS 1000
+#define MIN_CALLS 10
+#define ENOUGH_NS 1.5e9
+
+static bool first_row;
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
+               struct bench_times *out)
+{
+    const int most = repeats ? repeats : MAX_CALLS;
+    double total = 0;
+    *out = (struct bench_times){.ns = malloc((size_t)most * sizeof(double))};
+    if (!out->ns)
+        return false;
+    for (int i = 0; i < warmup; i++)
+        if (fn(arg))
+            return false;
+    while (out->n < most && (repeats || out->n < MIN_CALLS || total < ENOUGH_NS)) {
+        const double start = now_ns();
+        if (fn(arg))
+            return false;
+        total += out->ns[out->n++] = now_ns() - start;
+    }
+    qsort(out->ns, (size_t)out->n, sizeof *out->ns, compare);
+    out->min = out->ns[0];
+    out->median = out->ns[out->n / 2];
+    out->max = out->ns[out->n - 1];
+    return true;
+}
+
+/* First "model name" of /proc/cpuinfo, without what JSON would need escaped. */
+static void print_cpu(void)
+{
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        char name[128];
+        if (sscanf(line, "model name : %127[^\"\\\n]", name) == 1) {
+            fputs(name, stdout);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+void bench_json_begin(const char *program, const char *blas, int blas_threads)
+{
+    char date[64], host[64] = "";
+    const time_t now = time(NULL);
+    struct tm tm;
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S%z", localtime_r(&now, &tm));
+    gethostname(host, sizeof host - 1);
+    printf("{\n  \"context\": {\n    \"date\": \"%s\",\n    \"host_name\": \"%s\",\n"
+           "    \"executable\": \"%s\",\n    \"num_cpus\": %ld,\n"
+           "    \"library_build_type\": \"%s\",\n    \"blas\": \"%s\",\n"
+           "    \"blas_threads\": %d,\n    \"cpu\": \"",
+           date, host, program, sysconf(_SC_NPROCESSORS_ONLN),
+#ifdef NDEBUG
+           "release",
+#else
+           "debug",
+#endif
+           blas, blas_threads);
+    print_cpu();
+    printf("\",\n    \"caches\": []\n  },\n  \"benchmarks\": [");
+    first_row = true;
+}
+
+void bench_json_row(const char *name, const struct bench_times *t, int threads,
+                    const char *extra)
+{
+    for (int i = 0; i < t->n; i++) {
+        printf("%s\n    {\"name\": \"%s\", \"run_name\": \"%s\", \"run_type\": \"iteration\", "
+               "\"repetitions\": %d, \"repetition_index\": %d, \"threads\": %d, "
+               "\"iterations\": 1, \"real_time\": %.3f, \"cpu_time\": %.3f, "
+               "\"time_unit\": \"us\"%s}",
+               first_row ? "" : ",", name, name, t->n, i, threads, t->ns[i] / 1e3,
+               t->ns[i] / 1e3, extra);
+        first_row = false;
+    }
+}
+
+void bench_json_end(void)
+{
+    puts("\n  ]\n}");
+}

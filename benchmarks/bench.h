@@ -1,0 +1,32 @@
+/* bench.h - timing and google-benchmark JSON, shared by the benchmarks here.
+ *
+ * Method (benchmarks/README.md): warm-up runs are dropped; every repetition is kept; the
+ * minimum and the median are reported, with their number and the machine. */
+#ifndef DFN_BENCHMARKS_BENCH_H
+#define DFN_BENCHMARKS_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bench_times {
+    double *ns; /* [n], sorted, from malloc */
+    int n;
+    double min, median, max;
+};
+
+/* Calls fn(arg) warmup times, then until `repeats` calls or, if repeats is 0, until 1.5 s
+ * have passed and there are at least 10 and at most 1000. False: no memory, or fn failed
+ * (not 0). */
+bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
+               struct bench_times *out);
+
+/* Opens {"context":{...},"benchmarks":[ on stdout, adds a row to it, closes it. extra: more
+ * members, each with a comma before it, or "". Readable by google-benchmark's compare.py:
+ * rows are iterations with real_time in microseconds. */
+void bench_json_begin(const char *program, const char *blas, int blas_threads);
+void bench_json_row(const char *name, const struct bench_times *t, int threads,
+                    const char *extra);
+void bench_json_end(void);
+
+#endif

@@ -1,0 +1,264 @@
+/* face_classifier.c - scores photos: is this face real or fake?
+ *
+ * A program as a user of the library would write it: dfnet.h and nothing behind it. Data
+ * goes to stdout, everything else to stderr; one bad picture never stops the rest. */
+#include "examples/common.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "face_classifier photo.jpg                 is the face that fills this picture fake?\n"
+    "face_classifier --box 150,40,150,150 a.png   ... the face in this box (x,y,w,h)\n"
+    "face_classifier --json folder/ > out.jsonl   every picture below, a JSON line each\n"
+    "cat photo.jpg | face_classifier -            from standard input\n"
+    "face_classifier --model imagenet.safetensors --top 5 cat.png   labels of any model\n"
+    "\n"
+    "  --model FILE   model file (default: $DFNET_MODEL, else the one that is shipped)\n"
+    "  --box X,Y,W,H  where the face is, in pixels; without it the picture is the face.\n"
+    "                 May be given several times\n"
+    "  --top K        also the K most likely labels of the whole picture\n"
+    "  --threads N    0 (default): one for each CPU\n"
+    "  --json         one JSON object a line instead of a table\n"
+    "  --version, --help\n"
+    "\n"
+    "Exit: 0 all scored, 1 usage, 2 some pictures failed, 3 all failed, 4 model unusable,\n"
+    "5 out of memory, 130 interrupted. A score is a hint, never a proof: README.md says\n"
+    "what the default model can and cannot do.\n";
+
+#define MAX_BOXES 256
+
+struct app {
+    ef_options opt;
+    ef_model *model;
+    ef_model_info info;
+    ef_classifier *classifier; /* NULL: the model is not about faces */
+    ef_session *session;       /* NULL: no --top                     */
+    float *input, *values;     /* of --top                           */
+    int top, json, nboxes;
+    long scored, failed;
+    ef_status worst; /* EF_E_NOMEM if that ever happened */
+    ef_box boxes[MAX_BOXES];
+};
+
+static int report(struct app *a, const char *path, const ef_error *err)
+{
+    a->failed++;
+    if (err->status == EF_E_NOMEM)
+        a->worst = EF_E_NOMEM;
+    if (a->json) {
+        printf("{\"schema\":1,\"path\":");
+        ex_print_json(stdout, path);
+        printf(",\"error\":");
+        ex_print_json(stdout, err->what);
+        printf(",\"where\":");
+        ex_print_json(stdout, err->where);
+        puts("}");
+    } else {
+        fputs("face_classifier: ", stderr);
+        ex_print_text(stderr, path);
+        if (strcmp(err->where, path))
+            fprintf(stderr, ": %s", err->where);
+        fprintf(stderr, ": %s\n", err->what);
+    }
+    fflush(stdout);
+    return err->status == EF_E_CANCELLED;
+}
+
+static void print_top(const struct app *a, const ef_top *top, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *label = ef_model_label(a->model, top[i].output);
+        if (a->json) {
+            printf("%s{\"index\":%d,\"value\":%.6g,\"label\":", i ? "," : "", top[i].output,
+                   (double)top[i].value);
+            ex_print_json(stdout, label ? label : "");
+            putchar('}');
+        } else {
+            printf("%11.2f %%  ", 100.0 * (double)top[i].value);
+            ex_print_text(stdout, label ? label : "(no label)");
+            printf(" [%d]\n", top[i].output);
+        }
+    }
+}
+
+static void print(const struct app *a, const char *path, const ef_result *r, int n,
+                  const ef_top *top, size_t ntop)
+{
+    if (a->json) {
+        printf("{\"schema\":1,\"path\":");
+        ex_print_json(stdout, path);
+        printf(",\"faces\":[");
+    }
+    for (int i = 0; i < n; i++)
+        if (a->json) {
+            printf("%s{\"box\":{\"x\":%.9g,\"y\":%.9g,\"w\":%.9g,\"h\":%.9g},\"fake\":%.9g,"
+                   "\"logit\":%.9g,\"verdict\":\"%s\"}",
+                   i ? "," : "", (double)r[i].box.x, (double)r[i].box.y,
+                   (double)r[i].box.w, (double)r[i].box.h, (double)r[i].fake,
+                   (double)r[i].logit, ef_verdict_name(r[i].verdict));
+        } else {
+            char box[64] = "whole picture";
+            if (a->nboxes)
+                snprintf(box, sizeof box, "%.6g,%.6g %.6gx%.6g", (double)r[i].box.x,
+                         (double)r[i].box.y, (double)r[i].box.w, (double)r[i].box.h);
+            printf("%-10s %6.1f %% %8.3f  %-22s ", ef_verdict_name(r[i].verdict),
+                   100.0 * (double)r[i].fake, (double)r[i].logit, box);
+            ex_print_text(stdout, path);
+            putchar('\n');
+        }
+    if (a->json)
+        printf("]%s", ntop ? ",\"top\":[" : "");
+    else if (ntop && !n) {
+        ex_print_text(stdout, path);
+        putchar('\n');
+    }
+    print_top(a, top, ntop);
+    if (a->json)
+        printf("%s}\n", ntop ? "]" : "");
+    fflush(stdout);
+}
+
+static ef_status score(struct app *a, const ef_image *img, ef_result *results,
+                       ef_error *err)
+{
+    for (int i = 0; i < (a->nboxes ? a->nboxes : 1); i++)
+        ef_result_init(&results[i], sizeof results[i]);
+    return a->nboxes ? ef_classify_faces(a->classifier, img, a->boxes, (size_t)a->nboxes,
+                                         results, err)
+                     : ef_classify_face(a->classifier, img, NULL, results, err);
+}
+
+static ef_status label(struct app *a, const ef_image *img, ef_error *err)
+{
+    ef_status st = ef_model_preprocess(a->model, &a->opt, img, NULL, a->input, err);
+    if (!st)
+        st = ef_session_run(a->session, a->input, 1, a->values, err);
+    return st ? st : ef_model_probabilities(a->model, a->values, a->values, err);
+}
+
+static int one_file(void *user, const char *path)
+{
+    static ef_result results[MAX_BOXES];
+    struct app *a = user;
+    ef_image img = {0};
+    ef_error err;
+    ef_top top[100];
+    size_t ntop = 0;
+    const int n = a->classifier ? a->nboxes ? a->nboxes : 1 : 0;
+    ef_status st = strcmp(path, "-") ? ef_image_decode_file(path, &a->opt, &img, &err)
+                                     : ef_image_decode_fd(0, &a->opt, &img, &err);
+    if (!st && a->classifier)
+        st = score(a, &img, results, &err);
+    if (!st && a->session && !(st = label(a, &img, &err)))
+        ntop = ef_top_k(a->values, (size_t)a->info.outputs, top, (size_t)a->top);
+    ef_image_free(&img);
+    if (st)
+        return report(a, path, &err);
+    a->scored++;
+    print(a, path, results, n, top, ntop);
+    return ex_cancel(NULL);
+}
+
+static ef_status open_model(struct app *a, const char *path, ef_error *err)
+{
+    ef_status st = path ? ef_model_load_file(path, &a->opt, &a->model, err)
+                        : ef_model_load_default(&a->opt, &a->model, err);
+    ef_model_info_init(&a->info, sizeof a->info);
+    if (!st)
+        st = ef_model_get_info(a->model, &a->info, err);
+    if (!st && a->info.fake >= 0)
+        st = ef_classifier_create_simple(a->model, &a->opt, &a->classifier, err);
+    else if (!st && !a->top)
+        a->top = 5;
+    if (!st && a->top) {
+        const size_t pixels = (size_t)a->info.height * (size_t)a->info.width;
+        a->input = malloc(pixels * 3 * sizeof *a->input);
+        a->values = malloc((size_t)a->info.outputs * sizeof *a->values);
+        if (!a->input || !a->values)
+            return err->status = EF_E_NOMEM;
+        st = ef_session_create(a->model, &a->opt, &a->session, err);
+    }
+    return st;
+}
+
+static int parse(struct app *a, int argc, char **argv, const char **model)
+{
+    enum { MODEL = 256, BOX, TOP, THREADS, VERSION };
+    static const struct option options[] = {
+        {"model", 1, 0, MODEL},     {"box", 1, 0, BOX},     {"top", 1, 0, TOP},
+        {"threads", 1, 0, THREADS}, {"json", 0, 0, 'j'},    {"help", 0, 0, 'h'},
+        {"version", 0, 0, VERSION}, {NULL, 0, NULL, 0}};
+    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        int ok = 1;
+        if (o == MODEL)
+            *model = optarg;
+        else if (o == BOX)
+            ok = a->nboxes < MAX_BOXES && ex_parse_box(optarg, &a->boxes[a->nboxes++]);
+        else if (o == TOP)
+            ok = ex_parse_int(optarg, 1, 100, &a->top);
+        else if (o == THREADS)
+            ok = ex_parse_int(optarg, 0, 64, &a->opt.threads);
+        else if (o == 'j')
+            a->json = 1;
+        else if (o == 'h')
+            return fputs(help, stdout), 0;
+        else if (o == VERSION)
+            return printf("face_classifier %d.%d.%d\n", EF_VERSION_MAJOR, EF_VERSION_MINOR,
+                          EF_VERSION_PATCH), 0;
+        else
+            return fputs("try face_classifier --help\n", stderr), EX_USAGE;
+        if (!ok)
+            return fprintf(stderr, "face_classifier: wrong value '%s'; try --help\n", optarg),
+                   EX_USAGE;
+    }
+    return optind < argc ? -1 : (fputs(help, stderr), EX_USAGE);
+}
+
+static int classify_all(struct app *a, int argc, char **argv)
+{
+    if (!a->json && a->classifier)
+        printf("%-10s %8s %8s  %-22s %s\n", "verdict", "fake", "logit", "face", "picture");
+    for (int i = optind; i < argc; i++) {
+        const long found = ex_each_picture(argv[i], one_file, a);
+        if (found < 0)
+            break;
+        if (!found) {
+            ef_error err = {EF_E_IO, 0, "folder", "holds no picture (.jpg .png .bmp .pnm)"};
+            report(a, argv[i], &err);
+        }
+    }
+    if (ex_cancel(NULL))
+        return EX_INTERRUPTED;
+    if (a->worst == EF_E_NOMEM)
+        return EX_NO_MEMORY;
+    return !a->failed ? EX_DONE : a->scored ? EX_SOME_FAILED : EX_ALL_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    static struct app a;
+    const char *model = NULL;
+    ef_error err = {EF_OK, 0, "", ""};
+    ef_options_init(&a.opt, sizeof a.opt);
+    a.opt.threads = 0;
+    a.opt.cancel = ex_cancel;
+    int code = parse(&a, argc, argv, &model);
+    if (code < 0) {
+        ex_one_blas_thread();
+        ex_catch_interrupt();
+        if (open_model(&a, model, &err)) {
+            fprintf(stderr, "face_classifier: model: %s: %s\n", err.where, err.what);
+            code = err.status == EF_E_NOMEM ? EX_NO_MEMORY : EX_MODEL;
+        } else {
+            code = classify_all(&a, argc, argv);
+        }
+    }
+    free(a.input);
+    free(a.values);
+    ef_session_free(a.session);
+    ef_classifier_free(a.classifier);
+    ef_model_free(a.model);
+    return fflush(stdout) || ferror(stdout) ? EX_ALL_FAILED : code;
+}

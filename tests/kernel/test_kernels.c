@@ -1,0 +1,409 @@
+/* test_kernels.c - every row of kernels.def against the sums of kernels.h, written out here
+ * in double. A new row is tested without a change to this file; a new operation needs a
+ * case in case_make(), term() and nothing else.
+ *
+ * The allowed error comes from the sum itself: n terms added in any order in float are off
+ * by at most about n * eps * sum|a * b| (Higham, Accuracy and Stability, section 4.2); the
+ * activations have slopes of at most 1.1 and add a few units in the last place. */
+#include "kernels/cpu.h"
+#include "kernels/kernels.h"
+#include "tests/kernel/kcheck.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHAPES_EACH 1000
+
+/* One call: shape, tensors, and the arguments that point at them. */
+struct kcase {
+    const struct dfn_kernel *kernel;
+    int n, h, w, cin, cout, oh, ow, k, stride, top, left;
+    enum dfn_act act;
+    bool residual;
+    size_t items; /* of all n */
+    struct guarded in, plain, weight, bias, in2, out;
+    union {
+        struct dfn_conv_args conv;
+        struct dfn_dwconv_args dwconv;
+        struct dfn_pointwise_args pointwise;
+        struct dfn_pool_args pool;
+        struct dfn_fc_args fc;
+        struct dfn_scale_args scale;
+    } args;
+};
+
+static bool is_pointwise(const struct kcase *c)
+{
+    return c->kernel->op == DFN_OP_POINTWISE || c->kernel->op == DFN_OP_POINTWISE_BLAS;
+}
+
+static bool is_spatial(const struct kcase *c)
+{
+    return c->kernel->op == DFN_OP_CONV || c->kernel->op == DFN_OP_DWCONV;
+}
+
+/* Channel counts around the tiles that kernels like: below, at and above 4, 8, 16, 48. */
+static int random_channels(uint64_t *s)
+{
+    static const int some[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 48, 49};
+    return some[test_random_int(s, 0, 17)];
+}
+
+static void random_shape(struct kcase *c, uint64_t *s)
+{
+    const enum dfn_op op = c->kernel->op;
+    c->n = test_random_int(s, 1, 3);
+    c->h = test_random_int(s, 1, 12);
+    c->w = test_random_int(s, 1, 12);
+    c->cin = random_channels(s);
+    c->cout = random_channels(s);
+    c->act = (enum dfn_act)test_random_int(s, DFN_ACT_NONE, DFN_ACT_SIGMOID);
+    c->residual = (op == DFN_OP_CONV || is_pointwise(c)) && test_random_int(s, 0, 1);
+    c->k = c->stride = 1;
+    c->top = c->left = 0;
+    if (is_pointwise(c) && test_random_int(s, 0, 9) == 0)
+        c->cin = test_random_int(s, 200, 600); /* more than one block of the sum */
+    if (is_spatial(c)) {
+        c->k = test_random_int(s, 0, 1) ? 5 : 3;
+        c->stride = test_random_int(s, 1, 2);
+        c->top = test_random_int(s, 0, c->k - 1);
+        c->left = test_random_int(s, 0, c->k - 1);
+    }
+    const int bottom = is_spatial(c) ? test_random_int(s, 0, c->k - 1) : 0;
+    const int right = is_spatial(c) ? test_random_int(s, 0, c->k - 1) : 0;
+    if (c->h + c->top + bottom < c->k)
+        c->h = c->k;
+    if (c->w + c->left + right < c->k)
+        c->w = c->k;
+    c->oh = (c->h + c->top + bottom - c->k) / c->stride + 1;
+    c->ow = (c->w + c->left + right - c->k) / c->stride + 1;
+    if (op == DFN_OP_DWCONV || op == DFN_OP_POOL || op == DFN_OP_SCALE)
+        c->cout = c->cin;
+    if (op == DFN_OP_FC)
+        c->h = c->w = c->oh = c->ow = 1;
+    if (op == DFN_OP_POOL)
+        c->oh = c->ow = 1;
+}
+
+static void allocate(struct kcase *c, uint64_t *s, bool at_end)
+{
+    const int wcin = c->kernel->op == DFN_OP_DWCONV ? 1 : c->cin;
+    const size_t nin = (size_t)c->n * (size_t)c->h * (size_t)c->w * (size_t)c->cin;
+    const size_t nout = (size_t)c->n * (size_t)c->oh * (size_t)c->ow * (size_t)c->cout;
+    const size_t nw = (size_t)c->cout * (size_t)wcin * (size_t)c->k * (size_t)c->k;
+    c->in = guarded_new(nin, at_end);
+    c->plain = guarded_new(nw, at_end);
+    c->weight = guarded_new(dfn_pack_count(c->kernel->layout, c->cout, wcin, c->k), at_end);
+    c->bias = guarded_new((size_t)c->cout, at_end);
+    /* The residual, or scale's gate. */
+    c->in2 = guarded_new(c->kernel->op == DFN_OP_SCALE ? (size_t)(c->n * c->cin) : nout,
+                         at_end);
+    c->out = guarded_new(nout, at_end);
+    guarded_random(&c->in, s);
+    guarded_random(&c->plain, s);
+    guarded_random(&c->bias, s);
+    guarded_random(&c->in2, s);
+    dfn_pack(c->kernel->layout, c->cout, wcin, c->k, c->plain.v, c->weight.v);
+}
+
+static void connect(struct kcase *c)
+{
+    const float *in2 = c->residual ? c->in2.v : NULL;
+    switch (c->kernel->op) {
+    case DFN_OP_CONV:
+        c->args.conv = (struct dfn_conv_args){c->in.v, c->weight.v, c->bias.v, in2, c->out.v,
+            c->h, c->w, c->cin, c->oh, c->ow, c->cout, c->k, c->stride, c->top, c->left,
+            c->act};
+        c->items = (size_t)(c->n * c->oh);
+        break;
+    case DFN_OP_DWCONV:
+        c->args.dwconv = (struct dfn_dwconv_args){c->in.v, c->weight.v, c->bias.v, c->out.v,
+            c->h, c->w, c->cin, c->oh, c->ow, c->k, c->stride, c->top, c->left, c->act};
+        c->items = (size_t)(c->n * c->oh);
+        break;
+    case DFN_OP_POINTWISE:
+    case DFN_OP_POINTWISE_BLAS:
+        c->args.pointwise = (struct dfn_pointwise_args){c->in.v, c->weight.v, c->bias.v, in2,
+            c->out.v, c->cin, c->cout, c->act};
+        c->items = (size_t)(c->n * c->h * c->w);
+        break;
+    case DFN_OP_POOL:
+        c->args.pool = (struct dfn_pool_args){c->in.v, c->out.v, c->h * c->w, c->cin};
+        c->items = (size_t)(c->n * c->cin);
+        break;
+    case DFN_OP_FC:
+        c->args.fc = (struct dfn_fc_args){c->in.v, c->weight.v, c->bias.v, c->out.v, c->cin,
+            c->cout, c->act};
+        c->items = (size_t)(c->n * c->cout);
+        break;
+    case DFN_OP_SCALE:
+        c->args.scale = (struct dfn_scale_args){c->in.v, c->in2.v, c->out.v, c->h * c->w,
+            c->cin};
+        c->items = (size_t)(c->n * c->h * c->w);
+        break;
+    case DFN_OPS:
+        break;
+    }
+}
+
+static void case_free(struct kcase *c)
+{
+    guarded_free(&c->in);
+    guarded_free(&c->plain);
+    guarded_free(&c->weight);
+    guarded_free(&c->bias);
+    guarded_free(&c->in2);
+    guarded_free(&c->out);
+}
+
+static double act_exact(enum dfn_act act, double x)
+{
+    switch (act) {
+    case DFN_ACT_SWISH:
+        return x / (1 + exp(-x));
+    case DFN_ACT_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case DFN_ACT_RELU6:
+        return fmin(fmax(x, 0), 6);
+    case DFN_ACT_NONE:
+        break;
+    }
+    return x;
+}
+
+/* The sum of one output element and the sum of its terms' magnitudes, from the contract. */
+static double exact_sum(const struct kcase *c, int img, int y, int x, int o, double *size)
+{
+    const bool depthwise = c->kernel->op == DFN_OP_DWCONV;
+    const int first = depthwise ? o : 0, last = depthwise ? o + 1 : c->cin;
+    const int wcin = depthwise ? 1 : c->cin;
+    double sum = 0;
+    *size = 0;
+    for (int ky = 0; ky < c->k; ky++)
+        for (int kx = 0; kx < c->k; kx++)
+            for (int i = first; i < last; i++) {
+                const int iy = y * c->stride + ky - c->top, ix = x * c->stride + kx - c->left;
+                if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w)
+                    continue;
+                const double t =
+                    (double)c->in.v[((img * c->h + iy) * c->w + ix) * c->cin + i] *
+                    c->plain.v[((o * wcin + i - first) * c->k + ky) * c->k + kx];
+                sum += t;
+                *size += fabs(t);
+            }
+    return sum;
+}
+
+/* What one output must be and how far it may be off. */
+static double exact(const struct kcase *c, int img, int y, int x, int o, double *bound)
+{
+    const double eps = 1.1920929e-7;
+    const size_t at =
+        (size_t)(((img * c->oh + y) * c->ow + x) * c->cout + o);
+    double sum = 0, size = 0;
+    if (c->kernel->op == DFN_OP_POOL) {
+        for (int p = 0; p < c->h * c->w; p++)
+            sum += c->in.v[(img * c->h * c->w + p) * c->cin + o];
+        *bound = 2 * eps;
+        return sum / (c->h * c->w);
+    }
+    if (c->kernel->op == DFN_OP_SCALE) {
+        sum = (double)c->in.v[at] * c->in2.v[img * c->cin + o];
+        *bound = eps * fabs(sum);
+        return sum;
+    }
+    sum = exact_sum(c, img, y, x, o, &size) + c->bias.v[o];
+    size += fabs((double)c->bias.v[o]);
+    const double n = (double)c->cin * c->k * c->k + 2;
+    const double value = act_exact(c->act, sum) + (c->residual ? c->in2.v[at] : 0);
+    *bound = 1.1 * n * eps * size + 8 * eps * (fabs(value) + 1);
+    return value;
+}
+
+static void check_all(const struct kcase *c)
+{
+    for (int img = 0; img < c->n; img++)
+        for (int y = 0; y < c->oh; y++)
+            for (int x = 0; x < c->ow; x++)
+                for (int o = 0; o < c->cout; o++) {
+                    double bound;
+                    const double want = exact(c, img, y, x, o, &bound);
+                    const int at = ((img * c->oh + y) * c->ow + x) * c->cout + o;
+                    check_close(c->out.v[at], want, bound, c->kernel->name);
+                }
+}
+
+/* The same call cut in two at a random item must give the same bits. */
+static void check_split(struct kcase *c, uint64_t *s)
+{
+    const size_t bytes = c->out.n * sizeof(float);
+    float *whole = malloc(bytes);
+    ck_assert_ptr_nonnull(whole);
+    memcpy(whole, c->out.v, bytes);
+    memset(c->out.v, 0xff, bytes);
+    const size_t cut = (size_t)test_random_int(s, 0, (int)c->items);
+    c->kernel->run(&c->args, cut, c->items);
+    c->kernel->run(&c->args, 0, cut);
+    /* A BLAS may choose another kernel for another number of rows. */
+    if (c->kernel->op != DFN_OP_POINTWISE_BLAS)
+        ck_assert_msg(!memcmp(whole, c->out.v, bytes), "%s: bits depend on the range",
+                      c->kernel->name);
+    else
+        check_all(c);
+    free(whole);
+}
+
+static void one_shape(const struct dfn_kernel *k, uint64_t seed)
+{
+    uint64_t state = seed;
+    struct kcase c = {.kernel = k};
+    random_shape(&c, &state);
+    allocate(&c, &state, test_random_int(&state, 0, 1));
+    connect(&c);
+    k->run(&c.args, 0, c.items);
+    check_all(&c);
+    check_split(&c, &state);
+    case_free(&c);
+}
+
+START_TEST(random_shapes)
+{
+    size_t count;
+    const struct dfn_kernel *k = &dfn_kernel_rows(&count)[_i];
+    if ((dfn_cpu_detect() & k->needs) != k->needs)
+        return;
+    for (uint64_t seed = 0; seed < SHAPES_EACH; seed++)
+        one_shape(k, seed * 1000003 + (uint64_t)_i);
+}
+END_TEST
+
+/* A kernel of ones over an image of ones counts its taps; a single 1 in the kernel shifts. */
+START_TEST(depthwise_counts_and_shifts)
+{
+    float in[5 * 7 * 2], w[9 * 2], out[5 * 7 * 2];
+    const float bias[2] = {0, 0};
+    for (int i = 0; i < 70; i++)
+        in[i] = 1;
+    for (int i = 0; i < 18; i++)
+        w[i] = 1;
+    struct dfn_dwconv_args a = {in, w, bias, out, 5, 7, 2, 5, 7, 3, 1, 1, 1, DFN_ACT_NONE};
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, 0);
+    k.op[DFN_OP_DWCONV].run(&a, 0, 5);
+    for (int y = 0; y < 5; y++)
+        for (int x = 0; x < 7; x++) {
+            const int rows = y == 0 || y == 4 ? 2 : 3, cols = x == 0 || x == 6 ? 2 : 3;
+            ck_assert_float_eq(out[(y * 7 + x) * 2 + 1], (float)(rows * cols));
+        }
+    memset(w, 0, sizeof w);
+    w[5 * 2] = 1; /* ky 1, kx 2: the right neighbour, channel 0 only */
+    for (int i = 0; i < 70; i++)
+        in[i] = (float)i;
+    k.op[DFN_OP_DWCONV].run(&a, 0, 5);
+    for (int y = 0; y < 5; y++)
+        for (int x = 0; x < 7; x++) {
+            ck_assert_float_eq(out[(y * 7 + x) * 2], x < 6 ? (float)((y * 7 + x + 1) * 2) : 0);
+            ck_assert_float_eq(out[(y * 7 + x) * 2 + 1], 0);
+        }
+}
+END_TEST
+
+START_TEST(pointwise_by_the_identity_copies)
+{
+    enum { C = 33, M = 11 };
+    float in[M * C], w[C * C] = {0}, bias[C] = {0}, out[M * C];
+    uint64_t s = 1;
+    for (int i = 0; i < C; i++)
+        w[i * C + i] = 1;
+    for (int i = 0; i < M * C; i++)
+        in[i] = test_random_float(&s);
+    size_t count;
+    const struct dfn_kernel *rows = dfn_kernel_rows(&count);
+    for (size_t r = 0; r < count; r++) {
+        if (rows[r].op != DFN_OP_POINTWISE && rows[r].op != DFN_OP_POINTWISE_BLAS)
+            continue;
+        float *packed = malloc(dfn_pack_count(rows[r].layout, C, C, 1) * sizeof(float));
+        dfn_pack(rows[r].layout, C, C, 1, w, packed);
+        const struct dfn_pointwise_args a = {in, packed, bias, NULL, out, C, C, DFN_ACT_NONE};
+        rows[r].run(&a, 0, M);
+        ck_assert_msg(!memcmp(in, out, sizeof in), "%s", rows[r].name);
+        free(packed);
+    }
+}
+END_TEST
+
+/* One value through the activation of a 1 x 1 fully connected layer of weight 1. */
+static float act_by_kernel(enum dfn_act act, float x)
+{
+    const float w = 1, bias = 0;
+    float out;
+    const struct dfn_fc_args a = {&x, &w, &bias, &out, 1, 1, act};
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, 0);
+    k.op[DFN_OP_FC].run(&a, 0, 1);
+    return out;
+}
+
+START_TEST(activations_at_their_edges)
+{
+    ck_assert(isnan(act_by_kernel(DFN_ACT_SWISH, NAN)));
+    ck_assert(isnan(act_by_kernel(DFN_ACT_RELU6, NAN)));
+    ck_assert(isnan(act_by_kernel(DFN_ACT_SIGMOID, NAN)));
+    ck_assert(act_by_kernel(DFN_ACT_SWISH, INFINITY) == INFINITY);
+    const float low = act_by_kernel(DFN_ACT_SWISH, -INFINITY);
+    ck_assert(low == 0 && signbit(low));
+    ck_assert(act_by_kernel(DFN_ACT_SWISH, 0) == 0);
+    ck_assert(act_by_kernel(DFN_ACT_SIGMOID, -INFINITY) == 0);
+    ck_assert(act_by_kernel(DFN_ACT_SIGMOID, INFINITY) == 1);
+    ck_assert(act_by_kernel(DFN_ACT_RELU6, -1) == 0);
+    ck_assert(act_by_kernel(DFN_ACT_RELU6, 7) == 6);
+    ck_assert(act_by_kernel(DFN_ACT_RELU6, INFINITY) == 6);
+}
+END_TEST
+
+/* Every 4099th of all floats (a prime stride: all exponents, scattered mantissas). */
+START_TEST(swish_and_sigmoid_within_8_ulp)
+{
+    for (uint64_t bits = 0; bits < (uint64_t)1 << 32; bits += 4099) {
+        const uint32_t u = (uint32_t)bits;
+        float x;
+        memcpy(&x, &u, sizeof x);
+        if (!isfinite(x))
+            continue;
+        for (int act = DFN_ACT_SWISH; act <= DFN_ACT_SIGMOID; act += 2) {
+            const double want = act_exact((enum dfn_act)act, x);
+            const float nearest = (float)fabs(want);
+            const double ulp = (double)nextafterf(nearest, INFINITY) - nearest;
+            check_close(act_by_kernel((enum dfn_act)act, x), want,
+                        fabs(want) >= 1e-30 ? 8 * ulp : 1e-30, "activation");
+        }
+    }
+}
+END_TEST
+
+START_TEST(every_operation_has_a_kernel_at_mask_0)
+{
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, 0);
+    for (int op = 0; op < DFN_OPS; op++)
+        ck_assert(k.op[op].run || (op == DFN_OP_POINTWISE_BLAS && !dfn_blas_threads()));
+}
+END_TEST
+
+int main(void)
+{
+    size_t count;
+    dfn_kernel_rows(&count);
+    Suite *s = suite_create("kernels");
+    TCase *t = tcase_create("kernels");
+    tcase_set_timeout(t, 600);
+    tcase_add_loop_test(t, random_shapes, 0, (int)count);
+    tcase_add_test(t, depthwise_counts_and_shifts);
+    tcase_add_test(t, pointwise_by_the_identity_copies);
+    tcase_add_test(t, activations_at_their_edges);
+    tcase_add_test(t, swish_and_sigmoid_within_8_ulp);
+    tcase_add_test(t, every_operation_has_a_kernel_at_mask_0);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
