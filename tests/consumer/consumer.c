@@ -11,7 +11,8 @@ int main(void)
     ef_error err;
     ef_model_info_init(&info, sizeof info);
     if (ef_model_default_path(path, sizeof path, &err) ||
-        ef_model_load_default(NULL, &model, &err) || ef_model_get_info(model, &info, &err)) {
+        ef_model_load_default(NULL, &model, &err) ||
+        ef_model_get_info(model, &info, &err)) {
         fprintf(stderr, "%s: %s\n", err.where, err.what);
         return 1;
     }

@@ -45,7 +45,10 @@ WRITABLE = {
     r"__dso_handle|completed\.\d+|_edata|_end|__bss_start|__data_start|data_start|__TMC_END__": (
         "the C runtime's"
     ),
-    r"(dfn_)?cpu_\w+": "what the CPU offers: found out once, the same whoever writes it",
+    r"(dfn_)?cpu_\w+|__cpu_model|__cpu_features2": (
+        "what the CPU offers (ours, libgcc's): found out once, the same whoever writes it"
+    ),
+    r"budget": "thread-local: stb_image's allocation hook has no argument to pass it through",
 }
 
 
