@@ -17,8 +17,8 @@ static bool before(const ef_top *a, const ef_top *b)
     return a->output < b->output;
 }
 
-/* heap[0] is the one that stands last in the result; the children of entry i are 2i + 1 and
- * 2i + 2, and stand before it. */
+/* heap[0] is the one that stands last in the result; the children of entry i are 2i + 1
+ * and 2i + 2, and stand before it. */
 static void sink(ef_top *heap, size_t n, size_t i)
 {
     const ef_top moving = heap[i];

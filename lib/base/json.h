@@ -36,11 +36,9 @@ struct dfn_token {
 };
 
 struct dfn_json {
-    const uint8_t
-        *data; /* [size]                                                        */
+    const uint8_t *data; /* [size] */
     size_t size, at;
-    const char
-        *error; /* static sentence, NULL while all is well                         */
+    const char *error; /* static sentence, NULL while all is well */
 };
 
 /* The next token. After DFN_JSON_BAD every further call gives DFN_JSON_BAD. A string

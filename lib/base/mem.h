@@ -1,7 +1,7 @@
 /* mem.h - every allocation of the library, and every product of sizes.
  *
- * Blocks begin on DFN_ALIGN bytes and remember their allocator's own pointer and size just
- * before them:  [ base ... padding | struct head ][ block ... ]
+ * Blocks begin on DFN_ALIGN bytes and remember their allocator's own pointer and size
+ * just before them:  [ base ... padding | struct head ][ block ... ]
  * Nothing else in the library calls malloc (tests/style/check_style.py). */
 #ifndef DFN_BASE_MEM_H
 #define DFN_BASE_MEM_H
@@ -20,8 +20,8 @@ void *dfn_calloc(const ef_allocator *a, size_t size);
  * on failure returns NULL and block stays as it was. */
 void *dfn_realloc(const ef_allocator *a, void *block, size_t new_size);
 
-/* Bytes that the hook is asked for when dfn_alloc() is asked for size, at most SIZE_MAX / 2:
- * what memory figures count. */
+/* Bytes that the hook is asked for when dfn_alloc() is asked for size (at most
+ * SIZE_MAX / 2): what memory figures count. */
 size_t dfn_alloc_cost(size_t size);
 
 /* NULL is fine. */

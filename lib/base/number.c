@@ -1,9 +1,9 @@
 /* number.c - see number.h.
  *
- * A real is digits * 10^e = digits * 5^e * 2^e. For e < 0 the big integer is first shifted
- * left so far that the quotient by 5^-e keeps 64 bits or more; dividing by one word after
- * the other gives the same quotient as one long division, and "some remainder was not zero"
- * is all that rounding needs to know about what was cut off. */
+ * A real is digits * 10^e = digits * 5^e * 2^e. For e < 0 the big integer is first
+ * shifted left so far that the quotient by 5^-e keeps 64 bits or more; dividing by one
+ * word after the other gives the same quotient as one long division, and "some remainder
+ * was not zero" is all that rounding needs to know about what was cut off. */
 #include "lib/base/number.h"
 
 #include <string.h>
@@ -106,9 +106,9 @@ static struct binary scale(struct big *b, int exponent10)
     return big_top(b, exponent10 - 32 * words, sticky);
 }
 
-/* Rounds to `bits` significant bits, fewer where the least exponent of the format (that of
- * its smallest subnormal) does not leave so many. Gives the IEEE 754 encoding without sign;
- * false if that is infinity. fields: exponent field of infinity. */
+/* Rounds to `bits` significant bits, fewer where the least exponent of the format (that
+ * of its smallest subnormal) does not leave so many. Gives the IEEE 754 encoding without
+ * sign; false if that is infinity, whose encoding the caller knows. */
 static bool encode(struct binary v, int bits, int least, uint64_t infinity, uint64_t *out)
 {
     int drop = 64 - bits;

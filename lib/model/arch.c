@@ -114,7 +114,8 @@ int dfn_arch_blocks(const struct dfn_arch *arch, struct dfn_block *out)
         const struct dfn_stage *stage = &arch->stages[s];
         for (int i = 0; i < stage->repeats; i++, n++) {
             const int stride = i ? 1 : stage->stride, cout = stage->channels;
-            /* A fused block without expansion is one convolution straight to its output. */
+            /* A fused block without expansion is one convolution straight to its output.
+             */
             const bool single = stage->fused && stage->expand == 1;
             const int squeezed = stage->se ? cin / stage->se : 0;
             if (out)

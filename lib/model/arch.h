@@ -1,8 +1,8 @@
 /* arch.h - a network as numbers: stage table -> blocks -> tensors and their shapes.
  *
- * The architecture is code; a model file only fills in this struct (weights_tools/FORMAT.md,
- * section 3). Called by the loader, which compares shapes, and by the planner, which walks
- * the blocks. No allocation here. */
+ * The architecture is code; a model file only fills in this struct
+ * (weights_tools/FORMAT.md, section 3). Called by the loader, which compares shapes, and
+ * by the planner, which walks the blocks. No allocation here. */
 #ifndef DFN_MODEL_ARCH_H
 #define DFN_MODEL_ARCH_H
 
@@ -68,8 +68,8 @@ struct dfn_tensor_spec {
     char name[48];  /* "blocks.3.se.reduce.weight"                                      */
 };
 
-/* Parses dfnet.stages (len bytes at text, no NUL needed) into arch->stages, and checks every
- * bound of FORMAT.md. stem, head, outputs and relu6 are the caller's. */
+/* Parses dfnet.stages (len bytes at text, no NUL needed) into arch->stages, and checks
+ * every bound of FORMAT.md. stem, head, outputs and relu6 are the caller's. */
 ef_status dfn_arch_parse_stages(const char *text, size_t len, struct dfn_arch *arch,
                                 ef_error *err);
 
@@ -77,12 +77,13 @@ ef_status dfn_arch_parse_stages(const char *text, size_t len, struct dfn_arch *a
  * out = NULL only counts. */
 int dfn_arch_blocks(const struct dfn_arch *arch, struct dfn_block *out);
 
-/* Fills at most DFN_MAX_TENSORS specs in canonical order; returns how many. With out = NULL
- * only counts. */
+/* Fills at most DFN_MAX_TENSORS specs in canonical order; returns how many. With out =
+ * NULL only counts. */
 int dfn_arch_tensors(const struct dfn_arch *arch, const struct dfn_block *blocks,
                      int nblocks, struct dfn_tensor_spec *out);
 
-/* Kernels of the stride-2 layers in network order, the stem's 3 first; returns how many. */
+/* Kernels of the stride-2 layers in network order, the stem's 3 first; returns how many.
+ */
 int dfn_arch_stride2(const struct dfn_arch *arch, int kernels[DFN_MAX_STRIDE2]);
 
 #endif

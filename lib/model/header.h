@@ -1,5 +1,5 @@
-/* header.h - the grammar of the JSON header, weights_tools/FORMAT.md, section 1. Called by
- * lib/model/load.c in this order: metadata, texts, tensors. No allocation here. */
+/* header.h - the grammar of the JSON header, weights_tools/FORMAT.md, section 1. Called
+ * by lib/model/load.c in this order: metadata, texts, tensors. No allocation here. */
 #ifndef DFN_MODEL_HEADER_H
 #define DFN_MODEL_HEADER_H
 
@@ -23,8 +23,8 @@ struct dfn_file_tensor {
     bool f16; /* else F32                                                               */
 };
 
-/* Reads from the first byte through the end of __metadata__ and checks dfnet.version before
- * anything else that a later version might change. */
+/* Reads from the first byte through the end of __metadata__ and checks dfnet.version
+ * before anything else that a later version might change. */
 ef_status dfn_header_metadata(struct dfn_json *json, struct dfn_raw_meta *raw,
                               ef_error *err);
 
@@ -37,8 +37,8 @@ ef_status dfn_header_hash(const struct dfn_json *json, const struct dfn_raw_meta
                           size_t *at, ef_error *err);
 
 /* Reads the rest: every tensor of specs [nspecs] exactly once, as one seamless row of
- * data_bytes bytes, then nothing but spaces. seen [nspecs] is scratch, zeroed; file [nspecs]
- * is filled. */
+ * data_bytes bytes, then nothing but spaces. seen [nspecs] is scratch, zeroed; file
+ * [nspecs] is filled. */
 ef_status dfn_header_tensors(struct dfn_json *json, const struct dfn_tensor_spec *specs,
                              int nspecs, uint64_t data_bytes, bool *seen,
                              struct dfn_file_tensor *file, ef_error *err);

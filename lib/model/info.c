@@ -1,5 +1,5 @@
-/* info.c - what follows from a model's facts without touching a weight: padding, sizes, work.
- * Called by the loader, the planner and lib/api. */
+/* info.c - what follows from a model's facts without touching a weight: padding, sizes,
+ * work. Called by the loader, the planner and lib/api. */
 #include "lib/base/mem.h"
 #include "lib/model/model.h"
 

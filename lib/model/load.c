@@ -7,8 +7,8 @@
  *
  * Memory: the header goes before the weights come. Whatever a number in the file asks for
  * has been compared with the bytes that really are there: the tensors' table with the
- * header's length, reference logits and labels with their count, the store with the data's
- * size, which must be the sum of the shapes. README.md, "Memory", has the bound.
+ * header's length, reference logits and labels with their count, the store with the
+ * data's size, which must be the sum of the shapes. README.md, "Memory", has the bound.
  *
  * Bytes are put together by shifts, so that big-endian machines read the same numbers. */
 #include "lib/base/hash.h"
@@ -27,10 +27,11 @@
 /* "a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]} has 52 bytes. */
 #define LEAST_ENTRY 52
 
-/* F32 is read straight into the store, in pieces that stay in the second-level cache between
- * reading, hashing and checking. */
+/* F32 is read straight into the store, in pieces that stay in the second-level cache
+ * between reading, hashing and checking. */
 #define DIRECT_CHUNK ((size_t)256 << 10)
-/* F16, and everything if nothing is kept, goes through the stack: small threads have 128 KiB. */
+/* F16, and everything if nothing is kept, goes through the stack: small threads have 128
+ * KiB. */
 #define STACK_CHUNK ((size_t)16 << 10)
 
 struct loader {
@@ -56,8 +57,7 @@ struct loader {
     int nspecs;
     size_t store_floats;
 
-    uint64_t live,
-        peak; /* by the allocator hook's count, as if everything were kept    */
+    uint64_t live, peak; /* by the allocator hook's count, as if everything were kept */
 };
 
 /* ---- memory ---- */
@@ -160,7 +160,8 @@ static ef_status take_table(struct loader *l)
     return EF_OK;
 }
 
-/* Where each tensor will stand. The header has proved that their bytes are in the file. */
+/* Where each tensor will stand. The header has proved that their bytes are in the file.
+ */
 static ef_status place_tensors(struct loader *l)
 {
     size_t at = 0;

@@ -1,5 +1,5 @@
-/* meta.c - see meta.h. One function a kind of value, one table of keys; a new key is a row
- * in the table, a line in dfn_meta_parse() and a field in struct dfn_meta. */
+/* meta.c - see meta.h. One function a kind of value, one table of keys; a new key is a
+ * row in the table, a line in dfn_meta_parse() and a field in struct dfn_meta. */
 #include "lib/model/meta.h"
 
 #include "lib/base/number.h"

@@ -22,8 +22,8 @@
 ef_status dfn_meta_version(const char *value, ef_error *err);
 
 /* Checks every key and value of pairs [npairs] and fills arch and meta, but for
- * meta->ref_logits and meta->labels, whose number is checked only. Everything that a later
- * allocation is sized by has been seen here. */
+ * meta->ref_logits and meta->labels, whose number is checked only. Everything that a
+ * later allocation is sized by has been seen here. */
 ef_status dfn_meta_parse(const struct dfn_pair *pairs, int npairs, struct dfn_arch *arch,
                          struct dfn_meta *meta, ef_error *err);
 

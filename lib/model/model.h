@@ -1,5 +1,6 @@
 /* model.h - a loaded model: what ef_model is inside. Filled by load.c, read by lib/plan,
- * lib/face and lib/api; immutable after loading but for `packs` and the count of users. */
+ * lib/face and lib/api; immutable after loading but for `packs` and the count of users.
+ */
 #ifndef DFN_MODEL_MODEL_H
 #define DFN_MODEL_MODEL_H
 
@@ -29,7 +30,7 @@ struct dfn_meta {
              [2]; /* DFN_PAD_FIXED: before, after of each stride-2 layer */
     int height, width;
     enum dfn_resize resize;
-    int shorter; /* N of DFN_RESIZE_SHORTER                                              */
+    int shorter; /* N of DFN_RESIZE_SHORTER */
     enum dfn_filter shrink, enlarge;
     float mean[3], std[3]; /* R, G, B                                                   */
     bool flip, softmax;
@@ -50,8 +51,8 @@ struct dfn_pair {
     const char *key, *value;
 };
 
-struct
-    dfn_packed; /* lib/plan/pack.h: weights in the layout that a set of kernels wants */
+struct dfn_packed; /* lib/plan/pack.h: weights in the layout that a set of kernels wants
+                    */
 
 struct ef_model {
     ef_options opt; /* of the load: allocator and log                                   */
@@ -71,8 +72,7 @@ struct ef_model {
     const float **weights;
 
     pthread_mutex_t pack_lock;
-    struct dfn_packed
-        *packs; /* list; only lib/plan/pack.c touches it, under pack_lock  */
+    struct dfn_packed *packs; /* list; only lib/plan/pack.c touches it, under pack_lock */
     void (*free_packs)(ef_model *model); /* set by pack.c with its first entry          */
 };
 
@@ -83,10 +83,10 @@ static inline const float *dfn_model_weight(const ef_model *m, int block,
     return m->weights[(block + 1) * DFN_ROLES + (int)role];
 }
 
-/* Loads from size bytes, or from the size bytes at offset of a regular file that fd is open
- * on (read with pread, the position stays; the file must end there, before and after);
- * where names it in errors. keep = false: check only; *out then holds no
- * weights but everything else. *out is yours: dfn_model_unref(). */
+/* Loads from size bytes, or from the size bytes at offset of a regular file that fd is
+ * open on (read with pread, the position stays; the file must end there, before and
+ * after); where names it in errors. keep = false: check only; *out then holds no weights
+ * but everything else. *out is yours: dfn_model_unref(). */
 ef_status dfn_model_load_bytes(const uint8_t *data, size_t size, const char *where,
                                const ef_options *opt, bool keep, ef_model **out,
                                ef_error *err);
@@ -110,8 +110,9 @@ void dfn_meta_padding(const struct dfn_meta *meta, int layer, int kernel, int n,
  * padding can do. */
 int dfn_meta_output(const struct dfn_meta *meta, int layer, int kernel, int n);
 
-/* Multiply-adds of one input of height x width: convolutions, squeeze-excite and classifier.
- * 0 if the padding leaves nothing of the input; UINT64_MAX if the number does not fit. */
+/* Multiply-adds of one input of height x width: convolutions, squeeze-excite and
+ * classifier. 0 if the padding leaves nothing of the input; UINT64_MAX if the number does
+ * not fit. */
 uint64_t dfn_meta_macs(const struct dfn_meta *meta, const struct dfn_arch *arch,
                        const struct dfn_block *blocks, int nblocks, int height,
                        int width);

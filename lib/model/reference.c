@@ -2,8 +2,8 @@
  * ef_model_verify(). */
 #include "lib/model/model.h"
 
-/* SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA
- * 2014. */
+/* SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+ * OOPSLA 2014. */
 static uint64_t next(uint64_t *state)
 {
     uint64_t z = *state += 0x9E3779B97F4A7C15u;

@@ -1,5 +1,5 @@
-/* source.h - the bytes of a model file, from memory or from a regular file, with a budget of
- * what is left. Read once from front to end by lib/model/load.c. */
+/* source.h - the bytes of a model file, from memory or from a regular file, with a budget
+ * of what is left. Read once from front to end by lib/model/load.c. */
 #ifndef DFN_MODEL_SOURCE_H
 #define DFN_MODEL_SOURCE_H
 
@@ -12,8 +12,8 @@ struct dfn_source {
     uint64_t size, at;
 };
 
-/* The next n bytes into out. EF_E_FORMAT if fewer are left, EF_E_IO if reading fails or the
- * file has become shorter; what names the part that is read. */
+/* The next n bytes into out. EF_E_FORMAT if fewer are left, EF_E_IO if reading fails or
+ * the file has become shorter; what names the part that is read. */
 ef_status dfn_source_read(struct dfn_source *src, void *out, size_t n, const char *what,
                           ef_error *err);
 
