@@ -93,7 +93,8 @@ void bench_json_row(const char *name, const struct bench_times *t, int threads,
                     const char *extra)
 {
     for (int i = 0; i < t->n; i++) {
-        printf("%s\n    {\"name\": \"%s\", \"run_name\": \"%s\", \"run_type\": \"iteration\", "
+        printf("%s\n    {\"name\": \"%s\", \"run_name\": \"%s\", \"run_type\": "
+               "\"iteration\", "
                "\"repetitions\": %d, \"repetition_index\": %d, \"threads\": %d, "
                "\"iterations\": 1, \"real_time\": %.3f, \"cpu_time\": %.3f, "
                "\"time_unit\": \"us\"%s}",

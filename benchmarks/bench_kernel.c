@@ -60,7 +60,8 @@ static int run_once(void *arg)
 static float *random_floats(size_t n)
 {
     static uint32_t seed = 1;
-    float *v = aligned_alloc(DFN_ALIGN, (n * sizeof *v + DFN_ALIGN - 1) / DFN_ALIGN * DFN_ALIGN);
+    float *v =
+        aligned_alloc(DFN_ALIGN, (n * sizeof *v + DFN_ALIGN - 1) / DFN_ALIGN * DFN_ALIGN);
     for (size_t i = 0; v && i < n; i++)
         v[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608.0f - 1.0f;
     return v;
@@ -74,12 +75,14 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
     const int ow = (s->w + s->stride - 1) / s->stride, pad = s->k / 2;
     switch (s->op) {
     case DFN_OP_CONV:
-        a->conv = (struct dfn_conv_args){in, w, bias, NULL, out, s->h, s->w, s->cin, oh, ow,
-                                         s->cout, s->k, s->stride, pad, pad, DFN_ACT_SWISH};
+        a->conv = (struct dfn_conv_args){
+            in, w,  bias,    NULL, out,       s->h, s->w, s->cin,
+            oh, ow, s->cout, s->k, s->stride, pad,  pad,  DFN_ACT_SWISH};
         return (size_t)oh;
     case DFN_OP_DWCONV:
-        a->dwconv = (struct dfn_dwconv_args){in, w, bias, out, s->h, s->w, s->cin, oh, ow,
-                                             s->k, s->stride, pad, pad, DFN_ACT_SWISH};
+        a->dwconv =
+            (struct dfn_dwconv_args){in, w,  bias, out,       s->h, s->w, s->cin,
+                                     oh, ow, s->k, s->stride, pad,  pad,  DFN_ACT_SWISH};
         return (size_t)oh;
     case DFN_OP_POOL:
         a->pool = (struct dfn_pool_args){in, out, s->h * s->w, s->cin};
@@ -91,8 +94,9 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
         a->scale = (struct dfn_scale_args){in, bias, out, s->h * s->w, s->cin};
         return (size_t)s->h * (size_t)s->w;
     default:
-        a->pointwise = (struct dfn_pointwise_args){in, w, bias, NULL, out, s->cin, s->cout,
-            s->cin < s->cout ? DFN_ACT_SWISH : DFN_ACT_NONE};
+        a->pointwise = (struct dfn_pointwise_args){
+            in,  w,      bias,    NULL,
+            out, s->cin, s->cout, s->cin < s->cout ? DFN_ACT_SWISH : DFN_ACT_NONE};
         return (size_t)s->h * (size_t)s->w;
     }
 }
@@ -114,13 +118,13 @@ static void measure(const struct shape *s, const struct dfn_kernel *k, bool json
         const double macs = s->op == DFN_OP_POOL || s->op == DFN_OP_SCALE
                                 ? opixels * s->cout / 2
                                 : opixels * s->cout * cin * s->k * s->k;
-        const double bytes =
-            4 * ((double)nin + opixels * s->cout + (double)nw);
+        const double bytes = 4 * ((double)nin + opixels * s->cout + (double)nw);
         if (bench_run(run_once, &c, 2, 0, &t)) {
             char name[160], extra[128];
             snprintf(name, sizeof name, "%s/%s", k->name, s->layer);
-            snprintf(extra, sizeof extra, ", \"gflops\": %.3f, \"gbytes_per_second\": %.3f",
-                     2 * macs / t.min, bytes / t.min);
+            snprintf(extra, sizeof extra,
+                     ", \"gflops\": %.3f, \"gbytes_per_second\": %.3f", 2 * macs / t.min,
+                     bytes / t.min);
             if (json)
                 bench_json_row(name, &t, 1, extra);
             else
@@ -142,7 +146,9 @@ int main(int argc, char **argv)
     size_t count;
     const struct dfn_kernel *rows = dfn_kernel_rows(&count);
     if (!strcmp(filter, "--help"))
-        return puts("bench_kernel [--json] [PART OF A NAME]    one thread, minimum of 1.5 s"), 0;
+        return puts("bench_kernel [--json] [PART OF A NAME]    one thread, minimum of "
+                    "1.5 s"),
+               0;
     if (json)
         bench_json_begin("bench_kernel", dfn_blas_config(), dfn_blas_threads());
     for (size_t i = 0; i < count; i++)
@@ -151,7 +157,8 @@ int main(int argc, char **argv)
             char name[160];
             snprintf(name, sizeof name, "%s/%s", rows[i].name, shapes[j].layer);
             if ((blas ? DFN_OP_POINTWISE : rows[i].op) == shapes[j].op &&
-                strstr(name, filter) && (dfn_cpu_detect() & rows[i].needs) == rows[i].needs)
+                strstr(name, filter) &&
+                (dfn_cpu_detect() & rows[i].needs) == rows[i].needs)
                 measure(&shapes[j], &rows[i], json);
         }
     if (json)

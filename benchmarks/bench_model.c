@@ -41,7 +41,7 @@ static int parse_size(const char *s, ef_options *o)
 
 static int parse_gemm(const char *s, ef_options *o)
 {
-    o->gemm = !strcmp(s, "native") ? EF_GEMM_NATIVE
+    o->gemm = !strcmp(s, "native")     ? EF_GEMM_NATIVE
               : !strcmp(s, "openblas") ? EF_GEMM_OPENBLAS
                                        : EF_GEMM_AUTO;
     return o->gemm != EF_GEMM_AUTO || !strcmp(s, "auto");
@@ -50,27 +50,45 @@ static int parse_gemm(const char *s, ef_options *o)
 static int parse(struct bench *b, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"model", 1, 0, 'm'}, {"size", 1, 0, 's'},  {"threads", 1, 0, 't'},
-        {"batch", 1, 0, 'b'}, {"gemm", 1, 0, 'g'},  {"cpu", 1, 0, 'c'},
+        {"model", 1, 0, 'm'},  {"size", 1, 0, 's'},   {"threads", 1, 0, 't'},
+        {"batch", 1, 0, 'b'},  {"gemm", 1, 0, 'g'},   {"cpu", 1, 0, 'c'},
         {"repeat", 1, 0, 'r'}, {"layers", 0, 0, 'l'}, {"json", 0, 0, 'j'},
-        {"help", 0, 0, 'h'},  {NULL, 0, NULL, 0}};
+        {"help", 0, 0, 'h'},   {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         int ok = 1, mask = 0;
         switch (o) {
-        case 'm': b->path = optarg; break;
-        case 's': ok = parse_size(optarg, &b->opt); break;
-        case 't': ok = ex_parse_int(optarg, 0, 64, &b->opt.threads); break;
-        case 'b': ok = ex_parse_int(optarg, 1, 1024, &b->opt.batch); break;
-        case 'g': ok = parse_gemm(optarg, &b->opt); break;
+        case 'm':
+            b->path = optarg;
+            break;
+        case 's':
+            ok = parse_size(optarg, &b->opt);
+            break;
+        case 't':
+            ok = ex_parse_int(optarg, 0, 64, &b->opt.threads);
+            break;
+        case 'b':
+            ok = ex_parse_int(optarg, 1, 1024, &b->opt.batch);
+            break;
+        case 'g':
+            ok = parse_gemm(optarg, &b->opt);
+            break;
         case 'c':
             ok = ex_parse_int(optarg, 0, 0x7fffffff, &mask);
             b->opt.cpu_mask = (uint32_t)mask;
             break;
-        case 'r': ok = ex_parse_int(optarg, 1, 100000, &b->repeats); break;
-        case 'l': b->layers = 1; break;
-        case 'j': b->json = 1; break;
-        case 'h': return fputs(help, stdout), EX_DONE;
-        default: ok = 0;
+        case 'r':
+            ok = ex_parse_int(optarg, 1, 100000, &b->repeats);
+            break;
+        case 'l':
+            b->layers = 1;
+            break;
+        case 'j':
+            b->json = 1;
+            break;
+        case 'h':
+            return fputs(help, stdout), EX_DONE;
+        default:
+            ok = 0;
         }
         if (!ok)
             return fputs("bench_model: try --help\n", stderr), EX_USAGE;
@@ -100,17 +118,20 @@ static void report(const struct bench *b, const ef_model_info *info,
         char name[256], extra[128];
         snprintf(name, sizeof name, "%s/%dx%d/batch:%d/threads:%d", info->variant, h, w,
                  b->opt.batch, b->opt.threads);
-        snprintf(extra, sizeof extra, ", \"items_per_second\": %.3f, \"session_bytes\": %zu",
+        snprintf(extra, sizeof extra,
+                 ", \"items_per_second\": %.3f, \"session_bytes\": %zu",
                  images / t->median * 1e9, ef_session_memory(b->session));
         bench_json_begin("bench_model", "", 0);
         bench_json_row(name, t, b->opt.threads, extra);
         bench_json_end();
         return;
     }
-    printf("%s (%s) %dx%d, batch %d, %d thread%s: min %.3f ms, median %.3f ms, max %.3f ms "
-           "of %d runs",
-           info->name, info->variant, h, w, b->opt.batch, b->opt.threads,
-           b->opt.threads == 1 ? "" : "s", t->min / 1e6, t->median / 1e6, t->max / 1e6, t->n);
+    printf(
+        "%s (%s) %dx%d, batch %d, %d thread%s: min %.3f ms, median %.3f ms, max %.3f ms "
+        "of %d runs",
+        info->name, info->variant, h, w, b->opt.batch, b->opt.threads,
+        b->opt.threads == 1 ? "" : "s", t->min / 1e6, t->median / 1e6, t->max / 1e6,
+        t->n);
     if (own)
         printf("; %.1f GFLOP/s at the minimum", gflop / (t->min / 1e9));
     printf("\nsession memory %.1f MiB, weights %.1f MiB\n",
@@ -130,7 +151,8 @@ static int measure(struct bench *b, const ef_model_info *info, ef_error *err)
         return EX_NO_MEMORY;
     uint32_t seed = 1;
     for (size_t i = 0; i < n; i++)
-        b->in[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608.0f - 1.0f;
+        b->in[i] =
+            (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608.0f - 1.0f;
     if (b->layers) {
         ef_session_profile(b->session, 1, err);
         if (!bench_run(run_once, b, 2, 10, &t))

@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const char help[] =
-    "face_classifier photo.jpg                 is the face that fills this picture fake?\n"
+    "face_classifier photo.jpg                 is the face that fills this picture "
+    "fake?\n"
     "face_classifier --box 150,40,150,150 a.png   ... the face in this box (x,y,w,h)\n"
     "face_classifier --json folder/ > out.jsonl   every picture below, a JSON line each\n"
     "cat photo.jpg | face_classifier -            from standard input\n"
@@ -23,7 +24,8 @@ static const char help[] =
     "  --json         one JSON object a line instead of a table\n"
     "  --version, --help\n"
     "\n"
-    "Exit: 0 all scored, 1 usage, 2 some pictures failed, 3 all failed, 4 model unusable,\n"
+    "Exit: 0 all scored, 1 usage, 2 some pictures failed, 3 all failed, 4 model "
+    "unusable,\n"
     "5 out of memory, 130 interrupted. A score is a hint, never a proof: README.md says\n"
     "what the default model can and cannot do.\n";
 
@@ -71,8 +73,8 @@ static void print_top(const struct app *a, const ef_top *top, size_t n)
     for (size_t i = 0; i < n; i++) {
         const char *label = ef_model_label(a->model, top[i].output);
         if (a->json) {
-            printf("%s{\"index\":%d,\"value\":%.6g,\"label\":", i ? "," : "", top[i].output,
-                   (double)top[i].value);
+            printf("%s{\"index\":%d,\"value\":%.6g,\"label\":", i ? "," : "",
+                   top[i].output, (double)top[i].value);
             ex_print_json(stdout, label ? label : "");
             putchar('}');
         } else {
@@ -93,11 +95,12 @@ static void print(const struct app *a, const char *path, const ef_result *r, int
     }
     for (int i = 0; i < n; i++)
         if (a->json) {
-            printf("%s{\"box\":{\"x\":%.9g,\"y\":%.9g,\"w\":%.9g,\"h\":%.9g},\"fake\":%.9g,"
-                   "\"logit\":%.9g,\"verdict\":\"%s\"}",
-                   i ? "," : "", (double)r[i].box.x, (double)r[i].box.y,
-                   (double)r[i].box.w, (double)r[i].box.h, (double)r[i].fake,
-                   (double)r[i].logit, ef_verdict_name(r[i].verdict));
+            printf(
+                "%s{\"box\":{\"x\":%.9g,\"y\":%.9g,\"w\":%.9g,\"h\":%.9g},\"fake\":%.9g,"
+                "\"logit\":%.9g,\"verdict\":\"%s\"}",
+                i ? "," : "", (double)r[i].box.x, (double)r[i].box.y, (double)r[i].box.w,
+                (double)r[i].box.h, (double)r[i].fake, (double)r[i].logit,
+                ef_verdict_name(r[i].verdict));
         } else {
             char box[64] = "whole picture";
             if (a->nboxes)
@@ -187,8 +190,8 @@ static int parse(struct app *a, int argc, char **argv, const char **model)
 {
     enum { MODEL = 256, BOX, TOP, THREADS, VERSION };
     static const struct option options[] = {
-        {"model", 1, 0, MODEL},     {"box", 1, 0, BOX},     {"top", 1, 0, TOP},
-        {"threads", 1, 0, THREADS}, {"json", 0, 0, 'j'},    {"help", 0, 0, 'h'},
+        {"model", 1, 0, MODEL},     {"box", 1, 0, BOX},  {"top", 1, 0, TOP},
+        {"threads", 1, 0, THREADS}, {"json", 0, 0, 'j'}, {"help", 0, 0, 'h'},
         {"version", 0, 0, VERSION}, {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         int ok = 1;
@@ -205,12 +208,14 @@ static int parse(struct app *a, int argc, char **argv, const char **model)
         else if (o == 'h')
             return fputs(help, stdout), 0;
         else if (o == VERSION)
-            return printf("face_classifier %d.%d.%d\n", EF_VERSION_MAJOR, EF_VERSION_MINOR,
-                          EF_VERSION_PATCH), 0;
+            return printf("face_classifier %d.%d.%d\n", EF_VERSION_MAJOR,
+                          EF_VERSION_MINOR, EF_VERSION_PATCH),
+                   0;
         else
             return fputs("try face_classifier --help\n", stderr), EX_USAGE;
         if (!ok)
-            return fprintf(stderr, "face_classifier: wrong value '%s'; try --help\n", optarg),
+            return fprintf(stderr, "face_classifier: wrong value '%s'; try --help\n",
+                           optarg),
                    EX_USAGE;
     }
     return optind < argc ? -1 : (fputs(help, stderr), EX_USAGE);
@@ -219,13 +224,15 @@ static int parse(struct app *a, int argc, char **argv, const char **model)
 static int classify_all(struct app *a, int argc, char **argv)
 {
     if (!a->json && a->classifier)
-        printf("%-10s %8s %8s  %-22s %s\n", "verdict", "fake", "logit", "face", "picture");
+        printf("%-10s %8s %8s  %-22s %s\n", "verdict", "fake", "logit", "face",
+               "picture");
     for (int i = optind; i < argc; i++) {
         const long found = ex_each_picture(argv[i], one_file, a);
         if (found < 0)
             break;
         if (!found) {
-            ef_error err = {EF_E_IO, 0, "folder", "holds no picture (.jpg .png .bmp .pnm)"};
+            ef_error err = {EF_E_IO, 0, "folder",
+                            "holds no picture (.jpg .png .bmp .pnm)"};
             report(a, argv[i], &err);
         }
     }

@@ -33,7 +33,8 @@ struct args {
 static int parse_shape(const char *s, struct args *a)
 {
     int c, used = 0;
-    return sscanf(s, "%d,%d,%d,%d%n", &a->n, &c, &a->opt.height, &a->opt.width, &used) == 4 &&
+    return sscanf(s, "%d,%d,%d,%d%n", &a->n, &c, &a->opt.height, &a->opt.width, &used) ==
+               4 &&
            !s[used] && c == 3 && a->n >= 1 && a->n <= 1024;
 }
 

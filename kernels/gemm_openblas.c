@@ -31,7 +31,8 @@ void dfn_f32_pointwise_sgemm__blas(const void *args, size_t first, size_t last)
                     a->weight, (blasint)cin, 0.0f, a->out + m * cout, (blasint)cout);
         for (size_t p = m; p < end; p++)
             dfn_epilogue_ref(a->out + p * cout, a->bias,
-                             a->residual ? a->residual + p * cout : NULL, a->cout, a->act);
+                             a->residual ? a->residual + p * cout : NULL, a->cout,
+                             a->act);
     }
 }
 

@@ -1,7 +1,7 @@
 /* pack.c - see pack.h. Called once for each tensor and layout, never in a run. */
 #include "kernels/pack.h"
 
-#define PANEL 16
+#define PANEL 8
 
 static size_t panels(int cout)
 {
@@ -10,7 +10,7 @@ static size_t panels(int cout)
 
 size_t dfn_pack_count(enum dfn_layout layout, int cout, int cin, int kernel)
 {
-    if (layout == DFN_LAYOUT_PANEL16)
+    if (layout == DFN_LAYOUT_PANEL8)
         return panels(cout) * (size_t)cin * PANEL;
     return (size_t)cout * (size_t)cin * (size_t)kernel * (size_t)kernel;
 }
@@ -43,7 +43,7 @@ void dfn_pack(enum dfn_layout layout, int cout, int cin, int kernel, const float
     case DFN_LAYOUT_HWIO:
         pack_hwio((size_t)cout, (size_t)cin, taps, src, dst);
         break;
-    case DFN_LAYOUT_PANEL16:
+    case DFN_LAYOUT_PANEL8:
         pack_panels((size_t)cout, (size_t)cin, src, dst);
         break;
     case DFN_LAYOUT_PLAIN:

@@ -16,8 +16,8 @@ static void add_tap(const float *in, const float *w, float *out, int cin, int co
             out[o] += in[i] * w[(size_t)i * (size_t)cout + (size_t)o];
 }
 
-static void one_pixel(const struct dfn_conv_args *a, const float *image, float *out, int y,
-                      int x)
+static void one_pixel(const struct dfn_conv_args *a, const float *image, float *out,
+                      int y, int x)
 {
     const size_t tap = (size_t)a->cin * (size_t)a->cout;
     memset(out, 0, (size_t)a->cout * sizeof *out);
@@ -30,7 +30,8 @@ static void one_pixel(const struct dfn_conv_args *a, const float *image, float *
             if (ix < 0 || ix >= a->w)
                 continue;
             add_tap(image + ((size_t)iy * (size_t)a->w + (size_t)ix) * (size_t)a->cin,
-                    a->weight + (size_t)(ky * a->kernel + kx) * tap, out, a->cin, a->cout);
+                    a->weight + (size_t)(ky * a->kernel + kx) * tap, out, a->cin,
+                    a->cout);
         }
     }
 }

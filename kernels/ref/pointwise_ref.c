@@ -2,11 +2,11 @@
  * oracle of every other one, and a blocked product in portable C, which is what builds
  * without OpenBLAS run and what is used while OpenBLAS has several threads.
  *
- * The blocked one keeps a tile of 4 pixels x 16 channels in registers and walks at most
- * DEPTH input channels at a time, so that its weights (16 KiB) stay in the first cache:
+ * The blocked one keeps a tile of 4 pixels x 8 channels in registers and walks at most
+ * DEPTH input channels at a time, so that its weights (8 KiB) stay in the first cache:
  *
- *     in [m][cin]        weight [panel][cin][16]        out [m][cout]
- *     4 rows x DEPTH   x   DEPTH x 16               =     4 x 16, added block by block
+ *     in [m][cin]        weight [panel][cin][8]        out [m][cout]
+ *     4 rows x DEPTH   x   DEPTH x 8               =     4 x 8, added block by block
  *
  * Adding block by block is also more exact than one long sum. The order of additions to
  * an output depends on cin only, hence the same bits for any range of items. */
@@ -14,10 +14,9 @@
 #include "kernels/ref/act.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 dfn_kernel_fn dfn_f32_pointwise_naive__ref;
-dfn_kernel_fn dfn_f32_pointwise_4x16__ref;
+dfn_kernel_fn dfn_f32_pointwise_4x8__ref;
 
 void dfn_f32_pointwise_naive__ref(const void *args, size_t first, size_t last)
 {
@@ -32,32 +31,45 @@ void dfn_f32_pointwise_naive__ref(const void *args, size_t first, size_t last)
                 sum += a->in[m * cin + i] * a->weight[o * cin + i];
             out[o] = sum;
         }
-        dfn_epilogue_ref(out, a->bias, a->residual ? a->residual + m * cout : NULL, a->cout,
-                         a->act);
+        dfn_epilogue_ref(out, a->bias, a->residual ? a->residual + m * cout : NULL,
+                         a->cout, a->act);
     }
 }
 
 #define ROWS 4
-#define COLS 16
+#define COLS 8
 #define DEPTH 256
 /* Pixels that share a visit to the weights: 64 x DEPTH floats stay in the second cache. */
 #define STRIP 64
+
+/* Four floats; gcc and clang turn its arithmetic into whatever the target has, and a plain
+ * loop over acc[r][j] is not reliably kept in registers by either. */
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* acc[r][j] = sum over i < depth of in[r][i] * w[i][j]; rows is a constant at every call,
  * so that acc lives in registers. */
 DFN_INLINE void tile(const float *in, size_t cin, const float *w, size_t depth,
                      float acc[ROWS][COLS], const int rows)
 {
-    memset(acc, 0, ROWS * sizeof *acc);
-    for (size_t i = 0; i < depth; i++)
+    quad sum[ROWS][2] = {{{0}}};
+
+    for (size_t i = 0; i < depth; i++) {
+        const quad *wi = (const quad *)(w + i * COLS);
+#pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
             const float v = in[(size_t)r * cin + i];
-            for (int j = 0; j < COLS; j++)
-                acc[r][j] += v * w[i * COLS + (size_t)j];
+            sum[r][0] += v * wi[0];
+            sum[r][1] += v * wi[1];
         }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+        *(quad *)acc[r] = sum[r][0];
+        *(quad *)(acc[r] + 4) = sum[r][1];
+    }
 }
 
-/* Adds a tile to out, or stores it if this is the first block of the sum. cols is 16, or
+/* Adds a tile to out, or stores it if this is the first block of the sum. cols is 8, or
  * less in the last panel, whose missing columns do not exist in out. */
 static void store(float acc[ROWS][COLS], float *out, size_t cout, int rows, int cols,
                   bool add)
@@ -70,8 +82,8 @@ static void store(float acc[ROWS][COLS], float *out, size_t cout, int rows, int 
 }
 
 /* One block of the sum for the pixels first..last-1 and all output channels. */
-static void block(const struct dfn_pointwise_args *a, size_t first, size_t last, size_t i0,
-                  size_t depth)
+static void block(const struct dfn_pointwise_args *a, size_t first, size_t last,
+                  size_t i0, size_t depth)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
     float acc[ROWS][COLS];
@@ -91,7 +103,7 @@ static void block(const struct dfn_pointwise_args *a, size_t first, size_t last,
     }
 }
 
-void dfn_f32_pointwise_4x16__ref(const void *args, size_t first, size_t last)
+void dfn_f32_pointwise_4x8__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_pointwise_args *a = args;
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
@@ -102,6 +114,7 @@ void dfn_f32_pointwise_4x16__ref(const void *args, size_t first, size_t last)
             block(a, m, end, i, cin - i < DEPTH ? cin - i : DEPTH);
         for (size_t p = m; p < end; p++)
             dfn_epilogue_ref(a->out + p * cout, a->bias,
-                             a->residual ? a->residual + p * cout : NULL, a->cout, a->act);
+                             a->residual ? a->residual + p * cout : NULL, a->cout,
+                             a->act);
     }
 }

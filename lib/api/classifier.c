@@ -41,8 +41,8 @@ static double sigmoid(double x)
 
 void ef_classifier_options_init(ef_classifier_options *opt, size_t struct_size)
 {
-    const ef_classifier_options defaults = {.struct_size = struct_size,
-                                            .real_below = -1, .fake_from = -1};
+    const ef_classifier_options defaults = {
+        .struct_size = struct_size, .real_below = -1, .fake_from = -1};
     if (!opt || struct_size < sizeof opt->struct_size)
         return;
     memset(opt, 0, struct_size);
@@ -87,7 +87,8 @@ static ef_status check(const ef_classifier_options *w, ef_error *err)
 {
     if (w->struct_size < sizeof *w || w->struct_size > 4096)
         return dfn_fail(err, EF_E_ARG, "classifier options struct_size",
-                        "is %zu; call ef_classifier_options_init() first", w->struct_size);
+                        "is %zu; call ef_classifier_options_init() first",
+                        w->struct_size);
     if (w->detector)
         return dfn_fail(err, EF_E_UNSUPPORTED, "detector",
                         "this version of the library runs no detector; give boxes");
@@ -95,14 +96,16 @@ static ef_status check(const ef_classifier_options *w, ef_error *err)
         return dfn_fail(err, EF_E_ARG, "aggregate", "is %d, must be 0 or 1",
                         (int)w->aggregate);
     const bool own = w->real_below < 0 && w->fake_from < 0;
-    if (!own && !(w->real_below >= 0 && w->real_below <= w->fake_from && w->fake_from <= 1))
+    if (!own &&
+        !(w->real_below >= 0 && w->real_below <= w->fake_from && w->fake_from <= 1))
         return dfn_fail(err, EF_E_ARG, "thresholds",
                         "%g, %g must rise within [0, 1], or both be negative",
                         (double)w->real_below, (double)w->fake_from);
     return check_models(w, err);
 }
 
-static ef_status add_members(ef_classifier *c, const ef_classifier_options *w, ef_error *err)
+static ef_status add_members(ef_classifier *c, const ef_classifier_options *w,
+                             ef_error *err)
 {
     double sum = 0;
     c->members = dfn_calloc(&c->opt.allocator, w->model_count * sizeof *c->members);
@@ -138,7 +141,8 @@ ef_status ef_classifier_create(const ef_classifier_options *what, const ef_optio
         return st;
     ef_classifier *c = dfn_calloc(&full.allocator, sizeof *c);
     if (!c)
-        return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu bytes", sizeof *c);
+        return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu bytes",
+                        sizeof *c);
     c->opt = full;
     c->batch = full.batch;
     c->aggregate = what->aggregate;
@@ -258,7 +262,7 @@ static void write_result(const ef_classifier *c, const struct score *s, const ef
     errno = saved;
     out->fake = (float)p;
     out->logit = (float)s->logit;
-    out->verdict = out->fake < c->real_below    ? EF_VERDICT_REAL
+    out->verdict = out->fake < c->real_below   ? EF_VERDICT_REAL
                    : out->fake >= c->fake_from ? EF_VERDICT_FAKE
                                                : EF_VERDICT_UNCERTAIN;
     out->box = *box;
@@ -274,9 +278,9 @@ static ef_status score_all(ef_classifier *c, const ef_image *img, const ef_box *
         const size_t left = n - at;
         const int count = left < (size_t)c->batch ? (int)left : c->batch;
         for (int i = 0; i < c->nmembers; i++) {
-            const ef_status st = add_scores(c, &c->members[i], img,
-                                            boxes ? boxes + at : NULL, count, scores + at,
-                                            err);
+            const ef_status st =
+                add_scores(c, &c->members[i], img, boxes ? boxes + at : NULL, count,
+                           scores + at, err);
             if (st)
                 return st;
         }
@@ -353,7 +357,10 @@ ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box 
                             size_t n, ef_result *out, ef_error *err)
 {
     if (!c || !img || !boxes)
-        return dfn_fail(err, EF_E_ARG, !c ? "classifier" : !img ? "img" : "boxes",
+        return dfn_fail(err, EF_E_ARG,
+                        !c     ? "classifier"
+                        : !img ? "img"
+                               : "boxes",
                         "is NULL");
     if (!n)
         return dfn_fail(err, EF_E_ARG, "n", "is 0");
@@ -368,7 +375,11 @@ ef_status ef_model_preprocess(const ef_model *model, const ef_options *opt,
 {
     ef_options full;
     if (!model || !img || !out)
-        return dfn_fail(err, EF_E_ARG, !model ? "model" : !img ? "img" : "out", "is NULL");
+        return dfn_fail(err, EF_E_ARG,
+                        !model ? "model"
+                        : !img ? "img"
+                               : "out",
+                        "is NULL");
     ef_status st = dfn_options_resolve(opt, &full, err);
     if (st)
         return st;
@@ -376,7 +387,8 @@ ef_status ef_model_preprocess(const ef_model *model, const ef_options *opt,
     struct dfn_prepare prepare = {0};
     float *nhwc = dfn_alloc(&full.allocator, pixels * 3 * sizeof *nhwc);
     if (!nhwc)
-        return dfn_fail(err, EF_E_NOMEM, "preprocess", "no memory for %zu pixels", pixels);
+        return dfn_fail(err, EF_E_NOMEM, "preprocess", "no memory for %zu pixels",
+                        pixels);
     st = dfn_preprocess(model, img, face, nhwc, &prepare, &full.allocator, err);
     for (size_t p = 0; !st && p < pixels; p++)
         for (size_t ch = 0; ch < 3; ch++)

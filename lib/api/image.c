@@ -1,7 +1,7 @@
 /* image.c - the "images" part of dfnet.h: bytes from memory, a file or a descriptor to
  * pixels. lib/image does the work. */
-#include "lib/base/file.h"
 #include "lib/image/image.h"
+#include "lib/base/file.h"
 
 ef_status ef_image_decode_memory(const void *data, size_t size, const ef_options *opt,
                                  ef_image *out, ef_error *err)
@@ -13,14 +13,14 @@ ef_status ef_image_decode_memory(const void *data, size_t size, const ef_options
     if (st)
         return st;
     if (size > full.limits.max_file_bytes)
-        return dfn_fail(err, EF_E_LIMIT, "picture", "has %zu bytes, the limit is %llu", size,
-                        (unsigned long long)full.limits.max_file_bytes);
+        return dfn_fail(err, EF_E_LIMIT, "picture", "has %zu bytes, the limit is %llu",
+                        size, (unsigned long long)full.limits.max_file_bytes);
     return dfn_image_decode(data, size, &full, out, err);
 }
 
 /* path NULL: from fd. The sentence of a failure names the file. */
-static ef_status decode_from(const char *path, int fd, const ef_options *opt, ef_image *out,
-                             ef_error *err)
+static ef_status decode_from(const char *path, int fd, const ef_options *opt,
+                             ef_image *out, ef_error *err)
 {
     ef_options full;
     struct dfn_blob blob = {0};
@@ -48,7 +48,8 @@ ef_status ef_image_decode_file(const char *path, const ef_options *opt, ef_image
 ef_status ef_image_decode_fd(int fd, const ef_options *opt, ef_image *out, ef_error *err)
 {
     if (fd < 0 || !out)
-        return dfn_fail(err, EF_E_ARG, out ? "fd" : "out", out ? "is negative" : "is NULL");
+        return dfn_fail(err, EF_E_ARG, out ? "fd" : "out",
+                        out ? "is negative" : "is NULL");
     return decode_from(NULL, fd, opt, out, err);
 }
 

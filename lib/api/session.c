@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
-ef_status dfn_session_create(const ef_model *model, const ef_options *opt, ef_session **out,
-                             ef_error *err)
+ef_status dfn_session_create(const ef_model *model, const ef_options *opt,
+                             ef_session **out, ef_error *err)
 {
     if (!model->store)
-        return dfn_fail(err, EF_E_ARG, "model", "was only validated, it holds no weights");
+        return dfn_fail(err, EF_E_ARG, "model",
+                        "was only validated, it holds no weights");
     ef_session *s = dfn_calloc(&opt->allocator, sizeof *s);
     if (!s)
         return dfn_fail(err, EF_E_NOMEM, "session", "no memory for %zu bytes", sizeof *s);
@@ -33,8 +34,8 @@ ef_status dfn_session_create(const ef_model *model, const ef_options *opt, ef_se
     return EF_OK;
 }
 
-ef_status ef_session_create(const ef_model *model, const ef_options *opt, ef_session **out,
-                            ef_error *err)
+ef_status ef_session_create(const ef_model *model, const ef_options *opt,
+                            ef_session **out, ef_error *err)
 {
     ef_options full;
     if (!model || !out)
@@ -78,7 +79,10 @@ ef_status ef_session_run(ef_session *s, const float *input, int n, float *logits
                          ef_error *err)
 {
     if (!s || !input || !logits)
-        return dfn_fail(err, EF_E_ARG, !s ? "session" : !input ? "input" : "logits",
+        return dfn_fail(err, EF_E_ARG,
+                        !s       ? "session"
+                        : !input ? "input"
+                                 : "logits",
                         "is NULL");
     if (n < 1 || n > s->plan.batch)
         return dfn_fail(err, EF_E_ARG, "n", "is %d, this session takes 1 to %d", n,

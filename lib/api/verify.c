@@ -21,8 +21,8 @@ static void compare(const ef_model *m, const float *logits, double *difference,
     *tolerance = TOLERANCE * largest;
 }
 
-ef_status ef_model_verify(const ef_model *model, const ef_options *opt, double *difference,
-                          double *tolerance, ef_error *err)
+ef_status ef_model_verify(const ef_model *model, const ef_options *opt,
+                          double *difference, double *tolerance, ef_error *err)
 {
     ef_options full;
     ef_session *s = NULL;

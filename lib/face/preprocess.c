@@ -58,8 +58,8 @@ static void to_pixels(double from, double to, int *start, int *size)
     *size = end > *start ? end - *start : 1;
 }
 
-ef_status dfn_crop_rect(const struct dfn_meta *m, int width, int height, const ef_box *face,
-                        struct dfn_rect *out, ef_error *err)
+ef_status dfn_crop_rect(const struct dfn_meta *m, int width, int height,
+                        const ef_box *face, struct dfn_rect *out, ef_error *err)
 {
     if (!face) {
         *out = (struct dfn_rect){0, 0, width, height};
@@ -86,8 +86,8 @@ ef_status dfn_crop_rect(const struct dfn_meta *m, int width, int height, const e
         y1 = face->y + h + (double)m->margin[3] * h;
     }
     if (!(x1 - x0 <= 65535 && y1 - y0 <= 65535))
-        return dfn_fail(err, EF_E_LIMIT, "face box", "with its margin is %.0fx%.0f pixels",
-                        x1 - x0, y1 - y0);
+        return dfn_fail(err, EF_E_LIMIT, "face box",
+                        "with its margin is %.0fx%.0f pixels", x1 - x0, y1 - y0);
     struct dfn_rect r;
     to_pixels(x0, x1, &r.x, &r.w);
     to_pixels(y0, y1, &r.y, &r.h);
@@ -113,8 +113,8 @@ static int half_even(int d)
     return (d & 1) && (floor_half & 1) ? floor_half + 1 : floor_half;
 }
 
-static ef_status place(const struct dfn_meta *m, const struct dfn_rect *r, struct placing *p,
-                       ef_error *err)
+static ef_status place(const struct dfn_meta *m, const struct dfn_rect *r,
+                       struct placing *p, ef_error *err)
 {
     *p = (struct placing){m->width, m->height, 0, 0};
     if (m->resize == DFN_RESIZE_SHORTER) {
@@ -204,7 +204,7 @@ void dfn_mirror(const float *in, float *out, int height, int width)
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             const size_t row = (size_t)y * (size_t)width;
-            memcpy(out + (row + (size_t)x) * 3,
-                   in + (row + (size_t)(width - 1 - x)) * 3, 3 * sizeof *out);
+            memcpy(out + (row + (size_t)x) * 3, in + (row + (size_t)(width - 1 - x)) * 3,
+                   3 * sizeof *out);
         }
 }

@@ -30,22 +30,6 @@ struct builder {
     ef_error *err;
 };
 
-void dfn_plan_padding(const struct dfn_meta *meta, int index, int kernel, int n,
-                      int *before, int *after)
-{
-    if (meta->padding == DFN_PAD_FIXED) {
-        *before = meta->fixed[index][0];
-        *after = meta->fixed[index][1];
-    } else if (meta->padding == DFN_PAD_SYM) {
-        *before = *after = kernel / 2;
-    } else {
-        /* TensorFlow's SAME: as little as gives ceil(n / 2), the odd one behind. */
-        const int total = ((n + 1) / 2 - 1) * 2 + kernel - n;
-        *before = total > 0 ? total / 2 : 0;
-        *after = total > 0 ? total - *before : 0;
-    }
-}
-
 static int add_value(struct builder *b, int h, int w, int c)
 {
     struct dfn_plan *p = b->plan;
@@ -54,8 +38,8 @@ static int add_value(struct builder *b, int h, int w, int c)
 }
 
 /* A new step with its values; the caller fills args. */
-static struct dfn_step *add_step(struct builder *b, const char *what, enum dfn_op op, int in,
-                                 int in2, int out)
+static struct dfn_step *add_step(struct builder *b, const char *what, enum dfn_op op,
+                                 int in, int in2, int out)
 {
     struct dfn_plan *p = b->plan;
     struct dfn_step *s = &p->steps[p->nsteps++];
@@ -80,7 +64,8 @@ static ef_status get_weights(struct builder *b, struct dfn_step *s, enum dfn_rol
                              int cout, int cin, int kernel, const float **weight,
                              const float **bias)
 {
-    const struct dfn_pack_want want = {b->block, role, s->kernel->layout, cout, cin, kernel};
+    const struct dfn_pack_want want = {b->block, role, s->kernel->layout,
+                                       cout,     cin,  kernel};
     *bias = dfn_model_weight(b->model, b->block, role + 1);
     s->weight_floats = (size_t)mul3(cout, cin, kernel * kernel) + (size_t)cout;
     return dfn_pack_get(b->model, &want, weight, b->err);
@@ -92,15 +77,15 @@ struct geometry {
     int top, left, oh, ow;
 };
 
-static ef_status place(struct builder *b, const struct dfn_value *in, int kernel, int stride,
-                       struct geometry *g)
+static ef_status place(struct builder *b, const struct dfn_value *in, int kernel,
+                       int stride, struct geometry *g)
 {
     int bottom = kernel / 2, right = kernel / 2;
     g->top = g->left = kernel / 2;
     if (stride == 2) {
         const struct dfn_meta *m = &b->model->meta;
-        dfn_plan_padding(m, b->stride2, kernel, in->h, &g->top, &bottom);
-        dfn_plan_padding(m, b->stride2, kernel, in->w, &g->left, &right);
+        dfn_meta_padding(m, b->stride2, kernel, in->h, &g->top, &bottom);
+        dfn_meta_padding(m, b->stride2, kernel, in->w, &g->left, &right);
         b->stride2++;
     }
     const int h = in->h + g->top + bottom, w = in->w + g->left + right;
@@ -123,9 +108,17 @@ static ef_status add_conv(struct builder *b, const char *what, enum dfn_role rol
         return st;
     *out = add_value(b, g.oh, g.ow, cout);
     struct dfn_step *s = add_step(b, what, DFN_OP_CONV, in, residual, *out);
-    s->args.conv = (struct dfn_conv_args){.h = v.h, .w = v.w, .cin = v.c,
-        .oh = g.oh, .ow = g.ow, .cout = cout, .kernel = kernel, .stride = stride,
-        .top = g.top, .left = g.left, .act = b->act};
+    s->args.conv = (struct dfn_conv_args){.h = v.h,
+                                          .w = v.w,
+                                          .cin = v.c,
+                                          .oh = g.oh,
+                                          .ow = g.ow,
+                                          .cout = cout,
+                                          .kernel = kernel,
+                                          .stride = stride,
+                                          .top = g.top,
+                                          .left = g.left,
+                                          .act = b->act};
     s->items = (size_t)g.oh;
     s->macs = mul3(g.oh, g.ow, cout) * mul3(v.c, kernel, kernel);
     return get_weights(b, s, role, cout, v.c, kernel, &s->args.conv.weight,
@@ -141,9 +134,16 @@ static ef_status add_dwconv(struct builder *b, int in, int kernel, int stride, i
         return st;
     *out = add_value(b, g.oh, g.ow, v.c);
     struct dfn_step *s = add_step(b, "depthwise", DFN_OP_DWCONV, in, -1, *out);
-    s->args.dwconv = (struct dfn_dwconv_args){.h = v.h, .w = v.w, .c = v.c, .oh = g.oh,
-        .ow = g.ow, .kernel = kernel, .stride = stride, .top = g.top, .left = g.left,
-        .act = b->act};
+    s->args.dwconv = (struct dfn_dwconv_args){.h = v.h,
+                                              .w = v.w,
+                                              .c = v.c,
+                                              .oh = g.oh,
+                                              .ow = g.ow,
+                                              .kernel = kernel,
+                                              .stride = stride,
+                                              .top = g.top,
+                                              .left = g.left,
+                                              .act = b->act};
     s->items = (size_t)g.oh;
     s->macs = mul3(g.oh, g.ow, v.c) * mul3(1, kernel, kernel);
     return get_weights(b, s, DFN_DEPTHWISE_W, v.c, 1, kernel, &s->args.dwconv.weight,
@@ -190,7 +190,8 @@ static ef_status add_squeeze_excite(struct builder *b, int in, int squeezed)
     const struct dfn_value v = b->plan->values[in];
     int reduced, gate;
     const int mean = add_pool(b, "se.pool", in);
-    ef_status st = add_fc(b, "se.reduce", DFN_SE_REDUCE_W, mean, squeezed, b->act, &reduced);
+    ef_status st =
+        add_fc(b, "se.reduce", DFN_SE_REDUCE_W, mean, squeezed, b->act, &reduced);
     if (!st)
         st = add_fc(b, "se", DFN_SE_EXPAND_W, reduced, v.c, DFN_ACT_SIGMOID, &gate);
     if (st)
@@ -220,8 +221,8 @@ static ef_status add_block(struct builder *b, const struct dfn_block *k, int *x)
             st = add_squeeze_excite(b, *x, k->squeezed);
     }
     if (!st)
-        st = add_pointwise(b, "project", DFN_PROJECT_W, *x, residual, k->cout, DFN_ACT_NONE,
-                           x);
+        st = add_pointwise(b, "project", DFN_PROJECT_W, *x, residual, k->cout,
+                           DFN_ACT_NONE, x);
     return st;
 }
 
@@ -287,8 +288,8 @@ static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_erro
     dfn_free(a, order);
     p->arena = dfn_alloc(a, p->arena_bytes);
     if (!p->arena)
-        return dfn_fail(err, EF_E_NOMEM, "session", "no memory for %zu bytes of activations",
-                        p->arena_bytes);
+        return dfn_fail(err, EF_E_NOMEM, "session",
+                        "no memory for %zu bytes of activations", p->arena_bytes);
     return EF_OK;
 }
 
@@ -367,8 +368,8 @@ static ef_status allocate_lists(struct dfn_plan *p, int nblocks, const ef_alloca
     return EF_OK;
 }
 
-ef_status dfn_plan_build(const ef_model *model, const ef_options *opt, struct dfn_plan *plan,
-                         ef_error *err)
+ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
+                         struct dfn_plan *plan, ef_error *err)
 {
     memset(plan, 0, sizeof *plan);
     plan->model = model;
@@ -377,7 +378,9 @@ ef_status dfn_plan_build(const ef_model *model, const ef_options *opt, struct df
     plan->batch = opt->batch;
     dfn_kernels_init(&plan->kernels, dfn_cpu_detect() & opt->cpu_mask);
 
-    struct builder b = {.plan = plan, .model = model, .err = err,
+    struct builder b = {.plan = plan,
+                        .model = model,
+                        .err = err,
                         .act = model->arch.relu6 ? DFN_ACT_RELU6 : DFN_ACT_SWISH};
     ef_status st = choose_gemm(plan, opt, err);
     if (!st)

@@ -47,16 +47,18 @@ ef_status dfn_plan_explain(const struct dfn_plan *p, int threads, ef_write_fn *w
         macs += p->steps[i].macs;
         ns += p->steps[i].ns;
     }
-    put(&sink, "input %dx%dx3, batch %d, %d thread%s; %s\n", p->height, p->width, p->batch,
-        threads, threads == 1 ? "" : "s", p->why);
+    put(&sink, "input %dx%dx3, batch %d, %d thread%s; %s\n", p->height, p->width,
+        p->batch, threads, threads == 1 ? "" : "s", p->why);
     put(&sink, "%d steps, %.3f million MACs an input, arena %zu bytes (bound %zu)\n",
         p->nsteps, (double)macs / 1e6, p->arena_bytes,
         dfn_memplan_bound(p->lives, p->nvalues));
-    put(&sink, "%4s  %-22s %-30s %-14s %-14s %10s %9s %12s%s\n", "step", "layer", "kernel",
-        "input", "output", "MMACs", "KiB", "arena", ns ? "        us   share" : "");
+    put(&sink, "%4s  %-22s %-30s %-14s %-14s %10s %9s %12s%s\n", "step", "layer",
+        "kernel", "input", "output", "MMACs", "KiB", "arena",
+        ns ? "        us   share" : "");
     for (int i = 0; i < p->nsteps; i++)
         put_step(&sink, p, i, ns);
     if (sink.stopped)
-        return dfn_fail(err, EF_E_CANCELLED, "explain", "the caller's write function stopped");
+        return dfn_fail(err, EF_E_CANCELLED, "explain",
+                        "the caller's write function stopped");
     return EF_OK;
 }

@@ -23,7 +23,8 @@ static void sort_by_size(const struct dfn_life *lives, int n, int *order)
 
 /* The lowest offset at which lives[me] fits beside those already placed, order[0..placed-1].
  * Each try that collides moves up to the end of what it met, so it ends. */
-static size_t lowest_gap(const struct dfn_life *lives, const int *order, int placed, int me)
+static size_t lowest_gap(const struct dfn_life *lives, const int *order, int placed,
+                         int me)
 {
     const struct dfn_life *m = &lives[me];
     size_t at = 0;

@@ -33,7 +33,8 @@ static ef_status make(ef_model *m, const struct dfn_pack_want *w, struct dfn_pac
         p->data = dfn_alloc(a, bytes);
     if (!p || !p->data) {
         dfn_free(a, p);
-        return dfn_fail(err, EF_E_NOMEM, "packed weights", "no memory for %zu bytes", bytes);
+        return dfn_fail(err, EF_E_NOMEM, "packed weights", "no memory for %zu bytes",
+                        bytes);
     }
     p->block = w->block;
     p->role = w->role;

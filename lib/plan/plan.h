@@ -28,12 +28,12 @@ struct dfn_step {
         struct dfn_fc_args fc;
         struct dfn_scale_args scale;
     } args;
-    int in, in2, out;      /* values; in2: residual or gate, -1: none                   */
-    size_t items;          /* of one image; a run of n images has n times as many       */
-    uint64_t macs;         /* of one image                                              */
-    size_t weight_floats;  /* weights and bias that the step reads                      */
-    bool split;            /* enough work to share between threads                      */
-    uint64_t ns;           /* of the last run, if profiled                              */
+    int in, in2, out;     /* values; in2: residual or gate, -1: none                   */
+    size_t items;         /* of one image; a run of n images has n times as many       */
+    uint64_t macs;        /* of one image                                              */
+    size_t weight_floats; /* weights and bias that the step reads                      */
+    bool split;           /* enough work to share between threads                      */
+    uint64_t ns;          /* of the last run, if profiled                              */
 };
 
 struct dfn_plan {
@@ -48,7 +48,7 @@ struct dfn_plan {
     struct dfn_life *lives;   /* [nvalues]                                              */
     size_t arena_bytes;
     char *arena;
-    size_t bytes;             /* everything the plan has allocated                      */
+    size_t bytes; /* everything the plan has allocated                      */
 };
 
 /* opt is resolved; its height, width, batch, cpu_mask and gemm count. The plan borrows
@@ -90,10 +90,5 @@ static inline const float *dfn_plan_logits(const struct dfn_plan *p)
 /* The plan as text; see ef_session_explain(). */
 ef_status dfn_plan_explain(const struct dfn_plan *plan, int threads, ef_write_fn *write,
                            void *user, ef_error *err);
-
-/* Rows or columns before and after for one axis of length n of a stride-2 layer, the
- * index-th of the network. */
-void dfn_plan_padding(const struct dfn_meta *meta, int index, int kernel, int n,
-                      int *before, int *after);
 
 #endif

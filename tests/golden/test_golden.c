@@ -124,7 +124,8 @@ START_TEST(case_equals_torch)
         if (i == 1)
             memcpy(native, got, bytes);
         if (i == 2)
-            ck_assert_msg(!memcmp(native, got, bytes), "%s: bits depend on threads", g.name);
+            ck_assert_msg(!memcmp(native, got, bytes), "%s: bits depend on threads",
+                          g.name);
     }
     free(got);
     free(native);

@@ -38,6 +38,6 @@ void check_close(double got, double want, double bound, const char *what)
     if (isnan(want) && isnan(got))
         return;
     ck_assert_msg(got == want || fabs(got - want) <= bound,
-                  "%s: got %.9g, expected %.9g, off by %.3g, allowed %.3g", what, got, want,
-                  fabs(got - want), bound);
+                  "%s: got %.9g, expected %.9g, off by %.3g, allowed %.3g", what, got,
+                  want, fabs(got - want), bound);
 }

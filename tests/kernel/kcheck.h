@@ -8,7 +8,7 @@
 #include "tests/support/support.h"
 
 struct guarded {
-    float *v;    /* n floats */
+    float *v; /* n floats */
     size_t n;
     void *map;
     size_t map_size;

@@ -46,7 +46,8 @@ static bool is_spatial(const struct kcase *c)
 /* Channel counts around the tiles that kernels like: below, at and above 4, 8, 16, 48. */
 static int random_channels(uint64_t *s)
 {
-    static const int some[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 48, 49};
+    static const int some[] = {1,  2,  3,  4,  5,  7,  8,  9,  15,
+                               16, 17, 24, 31, 32, 33, 40, 48, 49};
     return some[test_random_int(s, 0, 17)];
 }
 
@@ -94,7 +95,8 @@ static void allocate(struct kcase *c, uint64_t *s, bool at_end)
     const size_t nw = (size_t)c->cout * (size_t)wcin * (size_t)c->k * (size_t)c->k;
     c->in = guarded_new(nin, at_end);
     c->plain = guarded_new(nw, at_end);
-    c->weight = guarded_new(dfn_pack_count(c->kernel->layout, c->cout, wcin, c->k), at_end);
+    c->weight =
+        guarded_new(dfn_pack_count(c->kernel->layout, c->cout, wcin, c->k), at_end);
     c->bias = guarded_new((size_t)c->cout, at_end);
     /* The residual, or scale's gate. */
     c->in2 = guarded_new(c->kernel->op == DFN_OP_SCALE ? (size_t)(c->n * c->cin) : nout,
@@ -112,20 +114,21 @@ static void connect(struct kcase *c)
     const float *in2 = c->residual ? c->in2.v : NULL;
     switch (c->kernel->op) {
     case DFN_OP_CONV:
-        c->args.conv = (struct dfn_conv_args){c->in.v, c->weight.v, c->bias.v, in2, c->out.v,
-            c->h, c->w, c->cin, c->oh, c->ow, c->cout, c->k, c->stride, c->top, c->left,
-            c->act};
+        c->args.conv = (struct dfn_conv_args){
+            c->in.v, c->weight.v, c->bias.v, in2,  c->out.v,  c->h,   c->w,    c->cin,
+            c->oh,   c->ow,       c->cout,   c->k, c->stride, c->top, c->left, c->act};
         c->items = (size_t)(c->n * c->oh);
         break;
     case DFN_OP_DWCONV:
-        c->args.dwconv = (struct dfn_dwconv_args){c->in.v, c->weight.v, c->bias.v, c->out.v,
-            c->h, c->w, c->cin, c->oh, c->ow, c->k, c->stride, c->top, c->left, c->act};
+        c->args.dwconv = (struct dfn_dwconv_args){
+            c->in.v, c->weight.v, c->bias.v, c->out.v,  c->h,   c->w,    c->cin,
+            c->oh,   c->ow,       c->k,      c->stride, c->top, c->left, c->act};
         c->items = (size_t)(c->n * c->oh);
         break;
     case DFN_OP_POINTWISE:
     case DFN_OP_POINTWISE_BLAS:
-        c->args.pointwise = (struct dfn_pointwise_args){c->in.v, c->weight.v, c->bias.v, in2,
-            c->out.v, c->cin, c->cout, c->act};
+        c->args.pointwise = (struct dfn_pointwise_args){
+            c->in.v, c->weight.v, c->bias.v, in2, c->out.v, c->cin, c->cout, c->act};
         c->items = (size_t)(c->n * c->h * c->w);
         break;
     case DFN_OP_POOL:
@@ -133,13 +136,13 @@ static void connect(struct kcase *c)
         c->items = (size_t)(c->n * c->cin);
         break;
     case DFN_OP_FC:
-        c->args.fc = (struct dfn_fc_args){c->in.v, c->weight.v, c->bias.v, c->out.v, c->cin,
-            c->cout, c->act};
+        c->args.fc = (struct dfn_fc_args){c->in.v, c->weight.v, c->bias.v, c->out.v,
+                                          c->cin,  c->cout,     c->act};
         c->items = (size_t)(c->n * c->cout);
         break;
     case DFN_OP_SCALE:
-        c->args.scale = (struct dfn_scale_args){c->in.v, c->in2.v, c->out.v, c->h * c->w,
-            c->cin};
+        c->args.scale =
+            (struct dfn_scale_args){c->in.v, c->in2.v, c->out.v, c->h * c->w, c->cin};
         c->items = (size_t)(c->n * c->h * c->w);
         break;
     case DFN_OPS:
@@ -183,7 +186,8 @@ static double exact_sum(const struct kcase *c, int img, int y, int x, int o, dou
     for (int ky = 0; ky < c->k; ky++)
         for (int kx = 0; kx < c->k; kx++)
             for (int i = first; i < last; i++) {
-                const int iy = y * c->stride + ky - c->top, ix = x * c->stride + kx - c->left;
+                const int iy = y * c->stride + ky - c->top,
+                          ix = x * c->stride + kx - c->left;
                 if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w)
                     continue;
                 const double t =
@@ -199,8 +203,7 @@ static double exact_sum(const struct kcase *c, int img, int y, int x, int o, dou
 static double exact(const struct kcase *c, int img, int y, int x, int o, double *bound)
 {
     const double eps = 1.1920929e-7;
-    const size_t at =
-        (size_t)(((img * c->oh + y) * c->ow + x) * c->cout + o);
+    const size_t at = (size_t)(((img * c->oh + y) * c->ow + x) * c->cout + o);
     double sum = 0, size = 0;
     if (c->kernel->op == DFN_OP_POOL) {
         for (int p = 0; p < c->h * c->w; p++)
@@ -287,7 +290,8 @@ START_TEST(depthwise_counts_and_shifts)
         in[i] = 1;
     for (int i = 0; i < 18; i++)
         w[i] = 1;
-    struct dfn_dwconv_args a = {in, w, bias, out, 5, 7, 2, 5, 7, 3, 1, 1, 1, DFN_ACT_NONE};
+    struct dfn_dwconv_args a = {in, w, bias, out, 5, 7, 2,
+                                5,  7, 3,    1,   1, 1, DFN_ACT_NONE};
     struct dfn_kernels k;
     dfn_kernels_init(&k, 0);
     k.op[DFN_OP_DWCONV].run(&a, 0, 5);
@@ -303,7 +307,8 @@ START_TEST(depthwise_counts_and_shifts)
     k.op[DFN_OP_DWCONV].run(&a, 0, 5);
     for (int y = 0; y < 5; y++)
         for (int x = 0; x < 7; x++) {
-            ck_assert_float_eq(out[(y * 7 + x) * 2], x < 6 ? (float)((y * 7 + x + 1) * 2) : 0);
+            ck_assert_float_eq(out[(y * 7 + x) * 2],
+                               x < 6 ? (float)((y * 7 + x + 1) * 2) : 0);
             ck_assert_float_eq(out[(y * 7 + x) * 2 + 1], 0);
         }
 }
@@ -325,7 +330,8 @@ START_TEST(pointwise_by_the_identity_copies)
             continue;
         float *packed = malloc(dfn_pack_count(rows[r].layout, C, C, 1) * sizeof(float));
         dfn_pack(rows[r].layout, C, C, 1, w, packed);
-        const struct dfn_pointwise_args a = {in, packed, bias, NULL, out, C, C, DFN_ACT_NONE};
+        const struct dfn_pointwise_args a = {in,  packed, bias, NULL,
+                                             out, C,      C,    DFN_ACT_NONE};
         rows[r].run(&a, 0, M);
         ck_assert_msg(!memcmp(in, out, sizeof in), "%s", rows[r].name);
         free(packed);

@@ -15,8 +15,8 @@ static void check_plan(struct dfn_life *lives, int n, unsigned long long seed)
     size_t sum = 0;
     for (int i = 0; i < n; i++) {
         sum += lives[i].size;
-        ck_assert_msg(lives[i].offset + lives[i].size <= arena, "seed %llu: %d sticks out",
-                      seed, i);
+        ck_assert_msg(lives[i].offset + lives[i].size <= arena,
+                      "seed %llu: %d sticks out", seed, i);
         ck_assert_uint_eq(lives[i].offset % 64, 0);
         for (int j = 0; j < i; j++) {
             const bool meet =
@@ -39,8 +39,10 @@ START_TEST(random_plans_never_overlap)
         const int longest = test_random_int(&state, 1, 40);
         for (int i = 0; i < n; i++) {
             const int first = test_random_int(&state, 0, 80);
-            lives[i] = (struct dfn_life){.size = (size_t)test_random_int(&state, 1, 999) * 64,
-                .first = first, .last = first + test_random_int(&state, 0, longest)};
+            lives[i] =
+                (struct dfn_life){.size = (size_t)test_random_int(&state, 1, 999) * 64,
+                                  .first = first,
+                                  .last = first + test_random_int(&state, 0, longest)};
         }
         check_plan(lives, n, seed);
     }
@@ -75,7 +77,8 @@ START_TEST(the_same_plan_every_time)
     uint64_t state = 7;
     for (int i = 0; i < 50; i++)
         a[i] = (struct dfn_life){.size = 64 * (size_t)test_random_int(&state, 1, 3),
-                                 .first = i, .last = i + test_random_int(&state, 0, 5)};
+                                 .first = i,
+                                 .last = i + test_random_int(&state, 0, 5)};
     memcpy(b, a, sizeof a);
     dfn_memplan(a, 50, order);
     dfn_memplan(b, 50, order);
