@@ -43,7 +43,7 @@ LIMIT = 3.0
 NATIVE_LIMIT = 5e9
 BIG_SIZE = 96
 ODD_SIZE = (97, 75)
-CALIBRATION_SIZE = 96
+CALIBRATION_SIZE = 128
 QUICK = ("torchvision/b0", "timm/b0", "timm/lite0", "timm/v2-b0")
 
 
@@ -134,7 +134,7 @@ def calibrate(model: torch.nn.Module, seed: int) -> None:
         for norm in norms:
             norm.momentum = 1.0
             norm.train()
-        model(torch.randn(8, 3, CALIBRATION_SIZE, CALIBRATION_SIZE, generator=generator))
+        model(torch.randn(16, 3, CALIBRATION_SIZE, CALIBRATION_SIZE, generator=generator))
         model.eval()
 
 
