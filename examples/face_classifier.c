@@ -2,7 +2,7 @@
  *
  * A program as a user of the library would write it: dfnet.h and nothing behind it. Data
  * goes to stdout, everything else to stderr; one bad picture never stops the rest. */
-#include "examples/common.h"
+#include "examples/output.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -44,83 +44,13 @@ struct app {
     ef_box boxes[MAX_BOXES];
 };
 
-static int report(struct app *a, const char *path, const ef_error *err)
+static int fail(struct app *a, const char *path, const ef_error *err)
 {
     a->failed++;
     if (err->status == EF_E_NOMEM)
         a->worst = EF_E_NOMEM;
-    if (a->json) {
-        printf("{\"schema\":1,\"path\":");
-        ex_print_json(stdout, path);
-        printf(",\"error\":");
-        ex_print_json(stdout, err->what);
-        printf(",\"where\":");
-        ex_print_json(stdout, err->where);
-        puts("}");
-    } else {
-        fputs("face_classifier: ", stderr);
-        ex_print_text(stderr, path);
-        if (strcmp(err->where, path))
-            fprintf(stderr, ": %s", err->where);
-        fprintf(stderr, ": %s\n", err->what);
-    }
-    fflush(stdout);
+    out_error(a->json, path, err);
     return err->status == EF_E_CANCELLED;
-}
-
-static void print_top(const struct app *a, const ef_top *top, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const char *label = ef_model_label(a->model, top[i].output);
-        if (a->json) {
-            printf("%s{\"index\":%d,\"value\":%.6g,\"label\":", i ? "," : "",
-                   top[i].output, (double)top[i].value);
-            ex_print_json(stdout, label ? label : "");
-            putchar('}');
-        } else {
-            printf("%11.2f %%  ", 100.0 * (double)top[i].value);
-            ex_print_text(stdout, label ? label : "(no label)");
-            printf(" [%d]\n", top[i].output);
-        }
-    }
-}
-
-static void print(const struct app *a, const char *path, const ef_result *r, int n,
-                  const ef_top *top, size_t ntop)
-{
-    if (a->json) {
-        printf("{\"schema\":1,\"path\":");
-        ex_print_json(stdout, path);
-        printf(",\"faces\":[");
-    }
-    for (int i = 0; i < n; i++)
-        if (a->json) {
-            printf(
-                "%s{\"box\":{\"x\":%.9g,\"y\":%.9g,\"w\":%.9g,\"h\":%.9g},\"fake\":%.9g,"
-                "\"logit\":%.9g,\"verdict\":\"%s\"}",
-                i ? "," : "", (double)r[i].box.x, (double)r[i].box.y, (double)r[i].box.w,
-                (double)r[i].box.h, (double)r[i].fake, (double)r[i].logit,
-                ef_verdict_name(r[i].verdict));
-        } else {
-            char box[64] = "whole picture";
-            if (a->nboxes)
-                snprintf(box, sizeof box, "%.6g,%.6g %.6gx%.6g", (double)r[i].box.x,
-                         (double)r[i].box.y, (double)r[i].box.w, (double)r[i].box.h);
-            printf("%-10s %6.1f %% %8.3f  %-22s ", ef_verdict_name(r[i].verdict),
-                   100.0 * (double)r[i].fake, (double)r[i].logit, box);
-            ex_print_text(stdout, path);
-            putchar('\n');
-        }
-    if (a->json)
-        printf("]%s", ntop ? ",\"top\":[" : "");
-    else if (ntop && !n) {
-        ex_print_text(stdout, path);
-        putchar('\n');
-    }
-    print_top(a, top, ntop);
-    if (a->json)
-        printf("%s}\n", ntop ? "]" : "");
-    fflush(stdout);
 }
 
 static ef_status score(struct app *a, const ef_image *img, ef_result *results,
@@ -158,9 +88,10 @@ static int one_file(void *user, const char *path)
         ntop = ef_top_k(a->values, (size_t)a->info.outputs, top, (size_t)a->top);
     ef_image_free(&img);
     if (st)
-        return report(a, path, &err);
+        return fail(a, path, &err);
     a->scored++;
-    print(a, path, results, n, top, ntop);
+    const struct out_row row = {path, results, n, !a->nboxes, top, ntop, a->model};
+    out_row(a->json, &row);
     return ex_cancel(NULL);
 }
 
@@ -223,9 +154,8 @@ static int parse(struct app *a, int argc, char **argv, const char **model)
 
 static int classify_all(struct app *a, int argc, char **argv)
 {
-    if (!a->json && a->classifier)
-        printf("%-10s %8s %8s  %-22s %s\n", "verdict", "fake", "logit", "face",
-               "picture");
+    if (a->classifier)
+        out_begin(a->json);
     for (int i = optind; i < argc; i++) {
         const long found = ex_each_picture(argv[i], one_file, a);
         if (found < 0)
@@ -233,7 +163,7 @@ static int classify_all(struct app *a, int argc, char **argv)
         if (!found) {
             ef_error err = {EF_E_IO, 0, "folder",
                             "holds no picture (.jpg .png .bmp .pnm)"};
-            report(a, argv[i], &err);
+            fail(a, argv[i], &err);
         }
     }
     if (ex_cancel(NULL))
