@@ -12,7 +12,7 @@ pytorch/vision; wrappers and prefixes in the repositories of the DFDC winners an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -349,9 +349,17 @@ def _outputs(state: Mapping[str, LazyTensor], head: Layer) -> int:
     return weight.shape[0]
 
 
-def expected_shapes(arch: Architecture, layer: Layer) -> dict[str, tuple[int, ...]]:
-    """Source name -> shape of the tensors that `layer` is made from, counters left out."""
-    shape = arch.tensors()[f"{layer.target}.weight"]
+def expected_shapes(arch: Architecture, layers: Iterable[Layer]) -> dict[str, tuple[int, ...]]:
+    """Source name -> shape of the tensors that `layers` are made from, counters left out."""
+    shapes = arch.tensors()
+    result: dict[str, tuple[int, ...]] = {}
+    for layer in layers:
+        result.update(_source_shapes(shapes[f"{layer.target}.weight"], layer))
+    return result
+
+
+def _source_shapes(shape: tuple[int, ...], layer: Layer) -> dict[str, tuple[int, ...]]:
+    """The same for one layer whose weight in the model file has `shape`."""
     if ".se." in layer.target:
         shape = (*shape, 1, 1)  # all three libraries make squeeze-excite of 1x1 convolutions
     result = {f"{layer.source}.weight": shape}
@@ -361,13 +369,6 @@ def expected_shapes(arch: Architecture, layer: Layer) -> dict[str, tuple[int, ..
         channels = (shape[1] if layer.norm_first else shape[0],)
         for part in ("weight", "bias", "running_mean", "running_var"):
             result[f"{layer.norm}.{part}"] = channels
-    return result
-
-
-def _all_shapes(arch: Architecture, layers: list[Layer]) -> dict[str, tuple[int, ...]]:
-    result: dict[str, tuple[int, ...]] = {}
-    for layer in layers:
-        result.update(expected_shapes(arch, layer))
     return result
 
 
@@ -382,7 +383,7 @@ def _find_variant(
         if own is None:
             continue
         layers = [*(layer.prefixed(prefix) for layer in own), head]
-        expected = _all_shapes(arch, layers)
+        expected = expected_shapes(arch, layers)
         fits = sum(1 for k, shape in expected.items() if k in state and state[k].shape == shape)
         score = 2 * fits - len(expected)
         if best is None or score > best[0]:
@@ -403,7 +404,7 @@ def _compare(
     arch: Architecture, layers: list[Layer], state: Mapping[str, LazyTensor], unused: list[str]
 ) -> list[str]:
     """Everything in `state` that is missing, misshapen, of a wrong type or extra."""
-    expected = _all_shapes(arch, layers)
+    expected = expected_shapes(arch, layers)
     counters = {f"{layer.norm}.{_COUNTER}" for layer in layers if layer.norm is not None}
     problems = []
     for name, shape in expected.items():

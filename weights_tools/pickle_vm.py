@@ -58,13 +58,20 @@ class Inert:
     state: dict[object, object] = field(default_factory=dict)
 
 
-_STORAGES = (
-    "FloatStorage HalfStorage BFloat16Storage DoubleStorage LongStorage IntStorage ShortStorage "
-    "CharStorage ByteStorage BoolStorage"
-).split()
-_TORCH_DTYPES = (
-    "float32 float16 bfloat16 float64 int64 int32 int16 int8 uint8 bool float half double long"
-).split()
+_KINDS = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_STORAGES = tuple(f"{kind}Storage" for kind in _KINDS)
+_FLOATS = ("float16", "bfloat16", "float32", "float64", "half", "float", "double")
+_INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "long", "bool")
+# Where the classes of whole pickled models live.
+_MODULE_CODE = (
+    "torch.nn.",
+    "torch.jit",
+    "torch.fx",
+    "efficientnet_pytorch",
+    "timm.models",
+    "timm.layers",
+    "torchvision.models",
+)
 
 # Every global that a state dict, an optimizer state or the usual extras of a checkpoint contain.
 GLOBALS: dict[tuple[str, str], Global] = {}
@@ -73,8 +80,8 @@ for _module, _names in (
     ("torch._utils", ["_rebuild_tensor", "_rebuild_tensor_v2"]),
     ("torch._utils", ["_rebuild_parameter", "_rebuild_parameter_with_state"]),
     ("torch._tensor", ["_rebuild_from_type_v2"]),
-    ("torch", ["Tensor", "Size", "device", *_STORAGES, *_TORCH_DTYPES]),
-    ("torch.cuda", _STORAGES),
+    ("torch", ["Tensor", "Size", "device", *_STORAGES, *_FLOATS, *_INTEGERS]),
+    ("torch.cuda", [*_STORAGES]),
     ("torch.nn.parameter", ["Parameter"]),
     ("argparse", ["Namespace"]),
     ("_codecs", ["encode"]),
@@ -216,9 +223,7 @@ class Unpickler:
         if found is not None:
             return found
         full = shown(f"{module}.{name}")
-        if module.startswith(("torch.nn.", "torch.jit", "torch.fx", "efficientnet_pytorch")) or (
-            module.startswith(("timm.models", "timm.layers", "torchvision.models"))
-        ):
+        if module.startswith(_MODULE_CODE):
             raise self._refusal(
                 f"contains {full}: it is a whole pickled module, not a state dict; save "
                 f"model.state_dict() instead"
