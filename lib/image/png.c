@@ -10,6 +10,7 @@
  * grays expanded, 16 bits scaled by 255/65535 and rounded, alpha composited on black. Of an
  * animation this is the still picture that every PNG reader shows. */
 #include "dfn_config.h"
+#include "lib/base/bytes.h"
 #include "lib/base/mem.h"
 #include "lib/image/codec.h"
 
@@ -107,9 +108,6 @@ static ef_status check_size(struct state *s)
 {
     const uint64_t w = png_get_image_width(s->png, s->info);
     const uint64_t h = png_get_image_height(s->png, s->info);
-    const ef_status st = dfn_canvas_check(w, h, s->in->opt, s->err);
-    if (st)
-        return st;
     const uint64_t bits = (uint64_t)png_get_bit_depth(s->png, s->info) *
                           png_get_channels(s->png, s->info);
     if (w * h * bits / 8 / DEFLATE_MOST > s->in->size)
@@ -182,10 +180,24 @@ static ef_status run(struct state *s)
     return EF_OK;
 }
 
+/* The sides before libpng looks at them, so that too large is told from damaged. IHDR is
+ * the first chunk: 8 bytes of signature, length, "IHDR", width, height. */
+static ef_status peek(const struct dfn_encoded *in, ef_error *err)
+{
+    struct dfn_bytes b = {in->data, in->size};
+    uint64_t w, h;
+    if (!dfn_bytes_skip(&b, 16) || !dfn_bytes_number(&b, 4, true, &w) ||
+        !dfn_bytes_number(&b, 4, true, &h))
+        return dfn_fail(err, EF_E_FORMAT, "picture", "PNG is damaged: the file ends early");
+    return dfn_canvas_check(w, h, in->opt, err);
+}
+
 ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err)
 {
     struct state s = {.in = in, .c = c, .err = err};
-    ef_status st;
+    ef_status st = peek(in, err);
+    if (st)
+        return st;
     s.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning, &s,
                                      png_alloc, png_release);
     if (s.png)

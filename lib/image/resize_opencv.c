@@ -10,7 +10,8 @@
  *   cubic   four taps, Keys with a = -0.75; borders repeat. OpenCV's packages for x86 leave
  *           this one to Intel's IPP, which computes in float; OpenCV without IPP uses
  *           weights of 11 bits and differs from that by 1 in about 4 % of the values.
- *           This is IPP's result but for about 1 value in 100 000, by 1.
+ *           This is IPP's result but for ties that it rounds otherwise: 1 value in 100 000
+ *           of noise, 2 in 1000 of black-and-white noise, by 1.
  * None but area is antialiased; area and linear are OpenCV's bits.
  *
  * Crop rows [w][3] uint8 -> sums or a ring of rows [W][3] float -> out rows [W][3]. */
