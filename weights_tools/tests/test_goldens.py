@@ -129,10 +129,8 @@ def test_bn_eps(eps):
 def write_b0(folder: Path, scheme: naming.Scheme) -> Path:
     """A B0 with batch normalisation, in a library's names, from the PRNG."""
     arch = variant("b0")
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in [*scheme.layers(arch), Layer("classifier", scheme.classifier)]:
-        shapes |= naming.expected_shapes(arch, layer)
-    state = unfolded.generated_state(shapes)
+    layers = [*scheme.layers(arch), Layer("classifier", scheme.classifier)]
+    state = unfolded.generated_state(naming.expected_shapes(arch, layers))
     return unfolded.write_safetensors(folder / "checkpoint.safetensors", state)
 
 

@@ -27,9 +27,12 @@ def parts(sound):
 
 
 def refused(path, match):
-    with pytest.raises(ModelFileError, match=match) as caught:
+    with pytest.raises(ModelFileError) as caught:
         read_model(path)
-    assert str(path) in str(caught.value)
+    # Without the path, which holds the name of the test.
+    place, _, reason = str(caught.value).partition(": ")
+    assert place == str(path)
+    assert re.search(match, reason), reason
 
 
 # ---- round trip ----
@@ -252,7 +255,7 @@ def test_a_flip_in_the_data_is_the_hash(tmp_path, sound):
 @pytest.mark.parametrize("length", [0, 7, 8, 100, 4000, -64, -4, -1])
 def test_truncated(tmp_path, sound, length):
     (tmp_path / "m").write_bytes(sound.read_bytes()[:length])
-    refused(tmp_path / "m", "m: ")
+    refused(tmp_path / "m", ".")
 
 
 def test_longer(tmp_path, parts):
@@ -263,7 +266,7 @@ def test_longer(tmp_path, parts):
 def test_impossible_header_length(tmp_path, sound, length):
     raw = sound.read_bytes()
     (tmp_path / "m").write_bytes(struct.pack("<Q", length) + raw[8:])
-    refused(tmp_path / "m", "m: ")
+    refused(tmp_path / "m", ".")
 
 
 def test_folder_and_missing_file(tmp_path):
@@ -291,7 +294,7 @@ def test_join_itself_is_sound(tmp_path, parts):
         ('"shape":[8,3,3,3]', '"shape":[8,3,3,3.0]', "expected ,"),
         ('"shape":[8,3,3,3]', '"shape":[8,3,3,-3]', "expected an integer"),
         ('"shape":[8,3,3,3]', '"shape":[8,3,3,3,1]', "more than 4"),
-        ('"shape":[8,3,3,3]', '"shape":[8,3,3,3,]', "m: "),
+        ('"shape":[8,3,3,3]', '"shape":[8,3,3,3,]', "."),
         ('"shape":[8,3,3,3]', '"shape":[8,27]', "has shape \\[8,27\\]"),
         ('"shape":[8,3,3,3]', '"shape":[8,3,3,3],"shape":[8,3,3,3]', "appears twice"),
         ('"shape":[8,3,3,3]', '"shape":[8,3,3,3],"more":[]', "'more' is not known"),
@@ -303,7 +306,7 @@ def test_join_itself_is_sound(tmp_path, parts):
         ('"data_offsets":[0,864]', '"data_offsets":[4,868]', "lies at"),
         ('"data_offsets":[0,864]', '"data_offsets":[0,864,864]', "more than 2"),
         ('"data_offsets":[0,864]', '"data_offsets":[0]', "two data_offsets"),
-        ('"data_offsets":[0,864]', '"data_offsets":[0,99999999999999999999]', "m: "),
+        ('"data_offsets":[0,864]', '"data_offsets":[0,99999999999999999999]', "."),
         ('"dfnet.license":', '"dfnet.source":', "appears twice"),
         ('"dfnet.license":', '"\\u0064fnet.source":', "appears twice"),
         ('"dfnet.license":"MIT",', "", "dfnet.license: is missing"),
@@ -314,6 +317,7 @@ def test_join_itself_is_sound(tmp_path, parts):
         ('"dfnet.license":"MIT"', '"dfnet.license":"a\nb"', "expected a string"),
         ('"dfnet.license":"MIT"', '"dfnet.license":"\\x41"', "expected a string"),
         ('"x.note":', '"y.note":', "'y.note'"),
+        ('"x.note":', '"x.\\u0000":', "U\\+0000"),
         ('"dfnet.flip":"1"', '"dfnet.flip":"2"', "dfnet.flip"),
         ('"dfnet.stem":"8"', '"dfnet.stem":"08"', "dfnet.stem"),
         ('"dfnet.stem":"8"', '"dfnet.stem":"16"', "has shape"),
@@ -360,7 +364,7 @@ def test_metadata_must_come_first(tmp_path, parts):
 def test_hash_written_with_escapes(tmp_path, parts):
     at = parts[0].index('"dfnet.xxh3":"') + len('"dfnet.xxh3":"')
     text = parts[0][:at] + f"\\u00{ord(parts[0][at]):02x}" + parts[0][at + 1 :]
-    refused(tiny.join(tmp_path / "m", text, parts[1], rehash=False), "escapes|hash")
+    refused(tiny.join(tmp_path / "m", text, parts[1], rehash=False), "escapes")
 
 
 def test_too_many_user_keys(tmp_path, parts):

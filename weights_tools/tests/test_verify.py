@@ -193,10 +193,8 @@ def converted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("source")
     arch = variant("b0")
     scheme = next(s for s in naming.SCHEMES if s.name == "torchvision")
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in [*scheme.layers(arch), Layer("classifier", scheme.classifier)]:
-        shapes |= naming.expected_shapes(arch, layer)
-    state = unfolded.generated_state(shapes)
+    layers = [*scheme.layers(arch), Layer("classifier", scheme.classifier)]
+    state = unfolded.generated_state(naming.expected_shapes(arch, layers))
     source = unfolded.write_safetensors(folder / "source.safetensors", state)
     state["features.3.0.block.1.1.running_mean"][5] += 0.01
     other = unfolded.write_safetensors(folder / "other.safetensors", state)
