@@ -18,7 +18,7 @@ struct bmp {
     uint64_t header; /* bytes of the info header       */
     uint64_t bits, compression, alpha;
     uint64_t width, height;
-    uint64_t row;    /* bytes of a row, padding included */
+    uint64_t row; /* bytes of a row, padding included */
 };
 
 static ef_status damaged(ef_error *err, const char *why)
@@ -54,8 +54,8 @@ static bool read_header(const struct dfn_encoded *in, struct bmp *b)
     if (!dfn_bytes_number(&r, 4, false, &b->compression))
         return false;
     /* V4 and V5: size and resolution, colours, then the masks, alpha's last. */
-    if (b->header >= 108 && (!dfn_bytes_skip(&r, 20 + 12) ||
-                             !dfn_bytes_number(&r, 4, false, &b->alpha)))
+    if (b->header >= 108 &&
+        (!dfn_bytes_skip(&r, 20 + 12) || !dfn_bytes_number(&r, 4, false, &b->alpha)))
         return false;
     return true;
 }
@@ -120,7 +120,8 @@ static ef_status check_data(const struct dfn_encoded *in, struct bmp *b, ef_erro
     return EF_OK;
 }
 
-ef_status dfn_bmp_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err)
+ef_status dfn_bmp_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                         ef_error *err)
 {
     struct bmp b = {0};
     if (!read_header(in, &b))
@@ -133,7 +134,7 @@ ef_status dfn_bmp_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_
     if (st)
         return st;
     const bool alpha = b.compression == BI_BITFIELDS && b.alpha;
-    const struct dfn_stb_call call = {(uint32_t)b.width, (uint32_t)b.height, alpha ? 4 : 3,
-                                      255, 1};
+    const struct dfn_stb_call call = {(uint32_t)b.width, (uint32_t)b.height,
+                                      alpha ? 4 : 3, 255, 1};
     return dfn_stb_decode(in, &call, c, err);
 }

@@ -19,13 +19,13 @@ struct dfn_encoded {
 
 /* The picture that is being written. Zeroed before dfn_canvas_open(). */
 struct dfn_canvas {
-    void *owner;         /* block from dfn_alloc: struct dfn_owner, then the pixels     */
-    uint8_t *pixels;     /* [height][width][3], upright                                 */
-    int width, height;   /* upright                                                     */
-    int row_width;       /* pixels of a stored row                                      */
-    uint8_t *first;      /* where pixel 0 of stored row 0 goes                          */
-    ptrdiff_t step_x;    /* bytes to the place of the next pixel of a stored row        */
-    ptrdiff_t step_y;    /* bytes to the place of the same pixel of the next stored row */
+    void *owner;       /* block from dfn_alloc: struct dfn_owner, then the pixels     */
+    uint8_t *pixels;   /* [height][width][3], upright                                 */
+    int width, height; /* upright                                                     */
+    int row_width;     /* pixels of a stored row                                      */
+    uint8_t *first;    /* where pixel 0 of stored row 0 goes                          */
+    ptrdiff_t step_x;  /* bytes to the place of the next pixel of a stored row        */
+    ptrdiff_t step_y;  /* bytes to the place of the same pixel of the next stored row */
 };
 
 /* EF_E_LIMIT, EF_E_FORMAT unless a picture of stored size width x height is allowed. */
@@ -53,10 +53,14 @@ int dfn_exif_in_jpeg(const uint8_t *data, size_t size);
 int dfn_exif_in_png(const uint8_t *data, size_t size);
 
 /* The decoders. On failure the caller frees the canvas, opened or not. */
-ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err);
-ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err);
-ef_status dfn_bmp_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err);
-ef_status dfn_pnm_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err);
+ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                          ef_error *err);
+ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                         ef_error *err);
+ef_status dfn_bmp_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                         ef_error *err);
+ef_status dfn_pnm_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                         ef_error *err);
 
 /* stb_image with our limits around it (stb.c). Called once the header has been checked
  * by the caller; components: 3, or 4 with alpha composited on black. maxval: largest

@@ -46,24 +46,29 @@ static const struct foreign foreign[] = {
     {"a Fujifilm raw picture", CONVERT " in a raw developer", 0, 8, "FUJIFILM", NULL},
     {"a Photoshop document", "export it as PNG or JPEG", 0, 4, "8BPS", NULL},
     {"a GIMP document", "export it as PNG or JPEG", 0, 8, "gimp xcf", NULL},
-    {"a JPEG 2000 picture", CONVERT ", e.g. with opj_decompress", 0, 8,
-     "\0\0\0\x0cjP  ", NULL},
+    {"a JPEG 2000 picture", CONVERT ", e.g. with opj_decompress", 0, 8, "\0\0\0\x0cjP  ",
+     NULL},
     {"a JPEG 2000 picture", CONVERT ", e.g. with opj_decompress", 0, 4,
      "\xff\x4f\xff\x51", NULL},
     {"a JPEG XL picture", CONVERT ", e.g. with djxl", 0, 8, "\0\0\0\x0cJXL ", NULL},
     {"a JPEG XL picture", CONVERT ", e.g. with djxl", 0, 2, "\xff\x0a", NULL},
     {"a Windows icon", CONVERT, 0, 4, "\0\0\1\0", NULL},
-    {"an OpenEXR picture", CONVERT " with 8 bits a channel", 0, 4, "\x76\x2f\x31\x01", NULL},
+    {"an OpenEXR picture", CONVERT " with 8 bits a channel", 0, 4, "\x76\x2f\x31\x01",
+     NULL},
     {"a Radiance HDR picture", CONVERT " with 8 bits a channel", 0, 6, "#?RADI", NULL},
     {"a QOI picture", CONVERT ", e.g. with ImageMagick", 0, 4, "qoif", NULL},
     {"a DirectDraw texture", CONVERT, 0, 4, "DDS ", NULL},
     {"a JNG picture", CONVERT, 0, 4, "\x8bJNG", NULL},
     {"an MNG animation", FRAME, 0, 4, "\x8aMNG", NULL},
     {"a PDF document", "render the page as PNG, e.g. with pdftoppm", 0, 5, "%PDF-", NULL},
-    {"a PostScript document", "render it as PNG, e.g. with ghostscript", 0, 4, "%!PS", NULL},
+    {"a PostScript document", "render it as PNG, e.g. with ghostscript", 0, 4, "%!PS",
+     NULL},
     {"an archive", "unpack it first", 0, 4, "PK\3\4", NULL},
     {"a gzip file", "unpack it first", 0, 3, "\x1f\x8b\x08", NULL},
-    {"an xz file", "unpack it first", 0, 6, "\xfd" "7zXZ\0", NULL},
+    {"an xz file", "unpack it first", 0, 6,
+     "\xfd"
+     "7zXZ\0",
+     NULL},
     {"a bzip2 file", "unpack it first", 0, 4, "BZh9", NULL},
     {"a 7-Zip archive", "unpack it first", 0, 6, "7z\xbc\xaf\x27\x1c", NULL},
     {"a NumPy array", "save it as a picture first", 0, 6, "\x93NUMPY", NULL},
@@ -142,7 +147,8 @@ static ef_status decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_e
     case KIND_PNM:
         return dfn_pnm_decode(in, c, err);
     case KIND_FOREIGN:
-        return dfn_fail(err, EF_E_UNSUPPORTED, "picture", "is %s; %s", f->name, f->advice);
+        return dfn_fail(err, EF_E_UNSUPPORTED, "picture", "is %s; %s", f->name,
+                        f->advice);
     case KIND_UNKNOWN:
         break;
     }
@@ -160,7 +166,8 @@ ef_status dfn_image_decode(const uint8_t *data, size_t size, const ef_options *o
     const struct dfn_encoded in = {data, size, opt};
     struct dfn_canvas c = {0};
     const ef_status st = decode(&in, &c, err);
-    ef_image img = {c.pixels, c.width, c.height, (ptrdiff_t)c.width * 3, EF_RGB8, c.owner};
+    ef_image img = {c.pixels, c.width, c.height, (ptrdiff_t)c.width * 3,
+                    EF_RGB8,  c.owner};
     if (st)
         dfn_image_free(&img);
     else

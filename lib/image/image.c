@@ -144,10 +144,10 @@ static void lay_out(struct dfn_canvas *c, int orientation)
 {
     const ptrdiff_t pixel = 3, row = pixel * c->width;
     const bool turned = orientation >= 5;
-    const bool from_right = orientation == 2 || orientation == 3 || orientation == 6 ||
-                            orientation == 7;
-    const bool from_below = orientation == 3 || orientation == 4 || orientation == 7 ||
-                            orientation == 8;
+    const bool from_right =
+        orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
+    const bool from_below =
+        orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
     c->first = c->pixels;
     if (from_right)
         c->first += row - pixel;

@@ -60,8 +60,8 @@ struct dfn_rect {
  * padding) and resizing the crop with Pillow or OpenCV. scratch grows as needed, by the
  * bounds that resize.h states. EF_E_NOMEM, EF_E_LIMIT (sizes over 65535), EF_E_ARG. */
 ef_status dfn_resize(const ef_image *src, const struct dfn_rect *rect,
-                     enum dfn_resample filter, const uint8_t pad[3], uint8_t *out, int out_w,
-                     int out_h, size_t out_stride, struct dfn_scratch *scratch,
+                     enum dfn_resample filter, const uint8_t pad[3], uint8_t *out,
+                     int out_w, int out_h, size_t out_stride, struct dfn_scratch *scratch,
                      const ef_allocator *a, ef_error *err);
 
 #endif

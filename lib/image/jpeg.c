@@ -104,7 +104,8 @@ static void on_progress(j_common_ptr jpeg)
 {
     struct state *s = state_of(jpeg);
     if (s->jpeg.input_scan_number > SCANS_MOST) {
-        dfn_fail(s->err, EF_E_LIMIT, "picture", "JPEG has more than %d scans", SCANS_MOST);
+        dfn_fail(s->err, EF_E_LIMIT, "picture", "JPEG has more than %d scans",
+                 SCANS_MOST);
         longjmp(s->jump, EF_E_LIMIT);
     }
 }
@@ -132,9 +133,9 @@ static ef_status check_header(struct state *s)
 
 static ef_status open_rows(struct state *s)
 {
-    const ef_status st = dfn_canvas_open(s->c, s->jpeg.image_width, s->jpeg.image_height,
-                                         dfn_exif_in_jpeg(s->in->data, s->in->size),
-                                         s->in->opt, s->err);
+    const ef_status st =
+        dfn_canvas_open(s->c, s->jpeg.image_width, s->jpeg.image_height,
+                        dfn_exif_in_jpeg(s->in->data, s->in->size), s->in->opt, s->err);
     if (st || dfn_canvas_direct(s->c, 0))
         return st;
     s->row = dfn_alloc(&s->in->opt->allocator, (size_t)s->jpeg.image_width * 3);
@@ -177,7 +178,8 @@ static ef_status run(struct state *s)
     return EF_OK;
 }
 
-ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err)
+ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                          ef_error *err)
 {
     struct state s = {.in = in, .c = c, .err = err};
     s.jpeg.err = jpeg_std_error(&s.error);
@@ -234,14 +236,16 @@ static bool peek(const uint8_t *d, size_t size, struct dfn_stb_call *call)
     return false;
 }
 
-ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err)
+ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                          ef_error *err)
 {
     struct dfn_stb_call call = {.maxval = 255};
     if (!peek(in->data, in->size, &call))
         return dfn_fail(err, EF_E_FORMAT, "picture", "JPEG is damaged or truncated");
     if (call.components != 1 && call.components != 3)
         return dfn_fail(err, EF_E_UNSUPPORTED, "picture",
-                        "is a JPEG with %d components; convert it to RGB", call.components);
+                        "is a JPEG with %d components; convert it to RGB",
+                        call.components);
     call.components = 3;
     call.orientation = dfn_exif_in_jpeg(in->data, in->size);
     return dfn_stb_decode(in, &call, c, err);

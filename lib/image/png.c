@@ -33,13 +33,13 @@ struct state {
     ef_error *err;
     png_structp png;
     png_infop info;
-    size_t at;          /* bytes read */
-    size_t row_bytes;   /* of a row as libpng gives it */
-    uint8_t *rows;      /* one row, or all of them if interlaced */
+    size_t at;        /* bytes read */
+    size_t row_bytes; /* of a row as libpng gives it */
+    uint8_t *rows;    /* one row, or all of them if interlaced */
     int passes, pass, y;
-    int channels;       /* 3 or 4 */
+    int channels; /* 3 or 4 */
     bool no_memory;
-    char message[160];  /* libpng's */
+    char message[160]; /* libpng's */
 };
 
 static png_voidp png_alloc(png_structp png, png_alloc_size_t size)
@@ -108,8 +108,8 @@ static ef_status check_size(struct state *s)
 {
     const uint64_t w = png_get_image_width(s->png, s->info);
     const uint64_t h = png_get_image_height(s->png, s->info);
-    const uint64_t bits = (uint64_t)png_get_bit_depth(s->png, s->info) *
-                          png_get_channels(s->png, s->info);
+    const uint64_t bits =
+        (uint64_t)png_get_bit_depth(s->png, s->info) * png_get_channels(s->png, s->info);
     if (w * h * bits / 8 / DEFLATE_MOST > s->in->size)
         return dfn_fail(s->err, EF_E_FORMAT, "picture",
                         "PNG of %llu x %llu pixels is truncated: it has only %zu bytes",
@@ -123,15 +123,16 @@ static ef_status open_rows(struct state *s)
     const uint32_t h = png_get_image_height(s->png, s->info);
     if ((s->channels != 3 && s->channels != 4) ||
         s->row_bytes != (size_t)w * (unsigned)s->channels)
-        return dfn_fail(s->err, EF_E_FORMAT, "picture", "PNG with rows that make no sense");
-    const ef_status st = dfn_canvas_open(s->c, w, h,
-                                         dfn_exif_in_png(s->in->data, s->in->size),
-                                         s->in->opt, s->err);
+        return dfn_fail(s->err, EF_E_FORMAT, "picture",
+                        "PNG with rows that make no sense");
+    const ef_status st = dfn_canvas_open(
+        s->c, w, h, dfn_exif_in_png(s->in->data, s->in->size), s->in->opt, s->err);
     if (st)
         return st;
     size_t bytes = s->row_bytes;
     if (s->passes > 1 && !dfn_mul_size(bytes, h, &bytes))
-        return dfn_fail(s->err, EF_E_LIMIT, "picture", "does not fit in the address space");
+        return dfn_fail(s->err, EF_E_LIMIT, "picture",
+                        "does not fit in the address space");
     s->rows = dfn_calloc(&s->in->opt->allocator, bytes);
     if (!s->rows)
         return dfn_fail(s->err, EF_E_NOMEM, "picture", "no memory for %zu bytes of rows",
@@ -188,11 +189,13 @@ static ef_status peek(const struct dfn_encoded *in, ef_error *err)
     uint64_t w, h;
     if (!dfn_bytes_skip(&b, 16) || !dfn_bytes_number(&b, 4, true, &w) ||
         !dfn_bytes_number(&b, 4, true, &h))
-        return dfn_fail(err, EF_E_FORMAT, "picture", "PNG is damaged: the file ends early");
+        return dfn_fail(err, EF_E_FORMAT, "picture",
+                        "PNG is damaged: the file ends early");
     return dfn_canvas_check(w, h, in->opt, err);
 }
 
-ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err)
+ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                         ef_error *err)
 {
     struct state s = {.in = in, .c = c, .err = err};
     ef_status st = peek(in, err);
@@ -215,7 +218,8 @@ ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_
 
 #else
 
-ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err)
+ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                         ef_error *err)
 {
     (void)in;
     (void)c;

@@ -34,16 +34,18 @@ static bool read_number(struct dfn_bytes *b, uint64_t *out)
     return digits >= 1 && digits <= 9 && b->left;
 }
 
-ef_status dfn_pnm_decode(const struct dfn_encoded *in, struct dfn_canvas *c, ef_error *err)
+ef_status dfn_pnm_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
+                         ef_error *err)
 {
     const uint8_t kind = in->data[1];
     uint64_t width, height, maxval;
     struct dfn_bytes b = {in->data + 2, in->size - 2};
     if (kind != '5' && kind != '6')
-        return dfn_fail(err, EF_E_UNSUPPORTED, "picture",
-                        "is a PNM of kind P%c, only binary PGM (P5) and PPM (P6) are read; "
-                        "convert it to PNG or JPEG, e.g. with ImageMagick",
-                        kind);
+        return dfn_fail(
+            err, EF_E_UNSUPPORTED, "picture",
+            "is a PNM of kind P%c, only binary PGM (P5) and PPM (P6) are read; "
+            "convert it to PNG or JPEG, e.g. with ImageMagick",
+            kind);
     if (!read_number(&b, &width) || !read_number(&b, &height) ||
         !read_number(&b, &maxval) || !is_space(*b.at) || !maxval || maxval > 65535)
         return dfn_fail(err, EF_E_FORMAT, "picture", "PNM has a damaged header");

@@ -60,22 +60,24 @@ static ef_status check(const ef_image *src, const struct dfn_rect *r, const uint
     if (st)
         return st;
     if (r->w < 1 || r->h < 1 || job->out_w < 1 || job->out_h < 1)
-        return dfn_fail(err, EF_E_ARG, "resize", "from %d x %d to %d x %d pixels is no size",
-                        r->w, r->h, job->out_w, job->out_h);
+        return dfn_fail(err, EF_E_ARG, "resize",
+                        "from %d x %d to %d x %d pixels is no size", r->w, r->h,
+                        job->out_w, job->out_h);
     if (r->w > MAX_SIDE || r->h > MAX_SIDE || job->out_w > MAX_SIDE ||
         job->out_h > MAX_SIDE)
         return dfn_fail(err, EF_E_LIMIT, "resize",
-                        "from %d x %d to %d x %d pixels: a side may have at most %d", r->w,
-                        r->h, job->out_w, job->out_h, MAX_SIDE);
+                        "from %d x %d to %d x %d pixels: a side may have at most %d",
+                        r->w, r->h, job->out_w, job->out_h, MAX_SIDE);
     if (job->out_stride < (size_t)job->out_w * 3)
-        return dfn_fail(err, EF_E_ARG, "resize", "output rows of %zu bytes hold no %d pixels",
-                        job->out_stride, job->out_w);
-    const bool inside = r->x >= 0 && r->y >= 0 && r->x <= src->width - r->w &&
-                        r->y <= src->height - r->h;
+        return dfn_fail(err, EF_E_ARG, "resize",
+                        "output rows of %zu bytes hold no %d pixels", job->out_stride,
+                        job->out_w);
+    const bool inside =
+        r->x >= 0 && r->y >= 0 && r->x <= src->width - r->w && r->y <= src->height - r->h;
     if (!inside && !pad)
         return dfn_fail(err, EF_E_ARG, "resize",
-                        "rectangle %d,%d %d x %d leaves the picture of %d x %d pixels", r->x,
-                        r->y, r->w, r->h, src->width, src->height);
+                        "rectangle %d,%d %d x %d leaves the picture of %d x %d pixels",
+                        r->x, r->y, r->w, r->h, src->width, src->height);
     return EF_OK;
 }
 
@@ -96,13 +98,16 @@ static void round_of(struct dfn_resize_job *job, struct dfn_carver *c)
 }
 
 ef_status dfn_resize(const ef_image *src, const struct dfn_rect *rect,
-                     enum dfn_resample filter, const uint8_t pad[3], uint8_t *out, int out_w,
-                     int out_h, size_t out_stride, struct dfn_scratch *scratch,
+                     enum dfn_resample filter, const uint8_t pad[3], uint8_t *out,
+                     int out_w, int out_h, size_t out_stride, struct dfn_scratch *scratch,
                      const ef_allocator *a, ef_error *err)
 {
     struct dfn_resize_job job = {
         .src = {.img = src, .rect = *rect, .pad = pad},
-        .filter = filter, .out = out, .out_w = out_w, .out_h = out_h,
+        .filter = filter,
+        .out = out,
+        .out_w = out_w,
+        .out_h = out_h,
         .out_stride = out_stride,
     };
     const ef_status st = check(src, rect, pad, &job, err);

@@ -136,7 +136,7 @@ static void area_any(struct dfn_resize_job *job, double scale_x, double scale_y,
 
 /* Output i is the sum over k < taps of weight[i * taps + k] * in[clamp(first[i] + k)]. */
 struct axis {
-    int taps;       /* 2 or 4 */
+    int taps; /* 2 or 4 */
     int in;
     int32_t *first; /* [out]; may be outside by the filter's reach */
     float *weight;  /* [out][taps]; of linear, whole numbers that add up to ONE */
@@ -271,7 +271,8 @@ void dfn_resize_opencv(struct dfn_resize_job *job, struct dfn_carver *c)
     const double scale_x = 1.0 / ((double)job->out_w / r->w);
     const double scale_y = 1.0 / ((double)job->out_h / r->h);
     const int fx = (int)lrint(scale_x), fy = (int)lrint(scale_y);
-    const bool whole = fabs(scale_x - fx) < DBL_EPSILON && fabs(scale_y - fy) < DBL_EPSILON;
+    const bool whole =
+        fabs(scale_x - fx) < DBL_EPSILON && fabs(scale_y - fy) < DBL_EPSILON;
     bool area = job->filter == DFN_RESAMPLE_OPENCV_AREA;
     if (job->filter == DFN_RESAMPLE_OPENCV_LINEAR && whole && fx == 2 && fy == 2)
         area = true;

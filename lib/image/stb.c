@@ -26,7 +26,7 @@
  * call, by the thread that makes it. */
 struct budget {
     const ef_allocator *a;
-    size_t left;    /* bytes that may still be asked for in this call */
+    size_t left; /* bytes that may still be asked for in this call */
     bool no_memory;
 };
 static _Thread_local struct budget *budget;
@@ -89,7 +89,8 @@ static void stb_free(void *p)
 #endif
 
 /* Pixels as stb_image made them to the canvas, row by row, in place. */
-static void put_rows(uint8_t *pixels, const struct dfn_stb_call *call, struct dfn_canvas *c)
+static void put_rows(uint8_t *pixels, const struct dfn_stb_call *call,
+                     struct dfn_canvas *c)
 {
     const size_t n = call->width;
     for (uint32_t y = 0; y < call->height; y++) {
@@ -120,13 +121,14 @@ ef_status dfn_stb_decode(const struct dfn_encoded *in, const struct dfn_stb_call
         return st;
     /* Two pictures of 4 bytes a pixel and a MiB cover every path through stb_image's
      * readers: the planes or pixels, and their conversion to `components`. */
-    const uint64_t bytes = 8 * ((uint64_t)call->width + 64) * ((uint64_t)call->height + 64);
+    const uint64_t bytes =
+        8 * ((uint64_t)call->width + 64) * ((uint64_t)call->height + 64);
     struct budget b = {&in->opt->allocator, SIZE_MAX, false};
     if (bytes < SIZE_MAX - (1u << 20))
         b.left = (size_t)bytes + (1u << 20);
     budget = &b;
-    uint8_t *pixels = stbi_load_from_memory(in->data, (int)in->size, &w, &h, &stored,
-                                            call->components);
+    uint8_t *pixels =
+        stbi_load_from_memory(in->data, (int)in->size, &w, &h, &stored, call->components);
     if (!pixels)
         st = b.no_memory ? dfn_fail(err, EF_E_NOMEM, "picture", "no memory to decode it")
                          : dfn_fail(err, EF_E_FORMAT, "picture", "is damaged");

@@ -51,8 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *pixels = make_pixels(data + PARAMETERS, size - PARAMETERS, n);
     uint8_t *out = malloc(out_n ? out_n : 1);
     struct dfn_scratch scratch = {0};
-    const ef_image img = {pixels, w, h, (ptrdiff_t)w * bytes[format], (ef_format)(format + 1),
-                          NULL};
+    const ef_image img = {
+        pixels, w, h, (ptrdiff_t)w * bytes[format], (ef_format)(format + 1), NULL};
     ef_error err = {0};
     if (pixels && out) {
         const ef_status st = dfn_resize(&img, &rect, filter, pad, out, out_w, out_h,

@@ -27,9 +27,8 @@ static inline size_t golden_table(struct golden out[GOLDENS_MOST])
     FILE *f = fopen(DATA_FOLDER "decode.txt", "r");
     size_t n = 0;
     ck_assert_ptr_nonnull(f);
-    while (n < GOLDENS_MOST &&
-           fscanf(f, "%63s %d %d %d %zu", out[n].name, &out[n].status, &out[n].width,
-                  &out[n].height, &out[n].at) == 5)
+    while (n < GOLDENS_MOST && fscanf(f, "%63s %d %d %d %zu", out[n].name, &out[n].status,
+                                      &out[n].width, &out[n].height, &out[n].at) == 5)
         n++;
     fclose(f);
     ck_assert_uint_ge(n, 90);

@@ -68,8 +68,8 @@ static int serve_resize(const ef_options *opt, struct dfn_scratch *scratch)
     }
     const ef_image img = {pixels, n[1], n[2], (ptrdiff_t)n[1] * 3, EF_RGB8, NULL};
     const struct dfn_rect rect = {n[3], n[4], n[5], n[6]};
-    const int32_t st = dfn_resize(&img, &rect, (enum dfn_resample)n[0], pad, out, n[7], n[8],
-                                  (size_t)n[7] * 3, scratch, &opt->allocator, &err);
+    const int32_t st = dfn_resize(&img, &rect, (enum dfn_resample)n[0], pad, out, n[7],
+                                  n[8], (size_t)n[7] * 3, scratch, &opt->allocator, &err);
     if (st)
         fprintf(stderr, "%s: %s\n", err.where, err.what);
     fwrite(&st, sizeof st, 1, stdout);

@@ -98,7 +98,8 @@ START_TEST(pictures_have_their_pixels)
         if (st) {
             assert_status(st, expected_status(g), &err);
         } else {
-            ck_assert_uint_le(g->at + (size_t)g->width * (size_t)g->height * 3, pixels_size);
+            ck_assert_uint_le(g->at + (size_t)g->width * (size_t)g->height * 3,
+                              pixels_size);
             compare(g, &img, pixels + g->at);
         }
         dfn_image_free(&img);
@@ -125,8 +126,8 @@ START_TEST(a_truncated_picture_is_refused)
             ef_error err;
             test_mem_init(&m);
             const ef_status st = try_decode(data, cut, &m, &err);
-            ck_assert_msg(st == EF_E_FORMAT, "%s: %zu of %zu bytes: status %d (%s)", g->name,
-                          cut, size, st, err.what);
+            ck_assert_msg(st == EF_E_FORMAT, "%s: %zu of %zu bytes: status %d (%s)",
+                          g->name, cut, size, st, err.what);
             ck_assert_str_ne(err.what, "");
         }
         free(data);
@@ -145,7 +146,8 @@ START_TEST(damaged_bytes_do_no_harm)
         size_t size;
         uint8_t *data = golden_file(table[i].name, &size);
         for (int round = 0; round < 60; round++) {
-            const size_t at = test_random(&random) % (round < 30 && size > 80 ? 80 : size);
+            const size_t at =
+                test_random(&random) % (round < 30 && size > 80 ? 80 : size);
             const uint8_t old = data[at];
             struct test_mem m;
             ef_error err;
@@ -154,7 +156,8 @@ START_TEST(damaged_bytes_do_no_harm)
             const ef_status st = try_decode(data, size, &m, &err);
             ck_assert_msg(st == EF_OK || st == EF_E_FORMAT || st == EF_E_UNSUPPORTED ||
                               st == EF_E_LIMIT,
-                          "%s: byte %zu: status %d (%s)", table[i].name, at, st, err.what);
+                          "%s: byte %zu: status %d (%s)", table[i].name, at, st,
+                          err.what);
             refused += st != EF_OK;
             data[at] = old;
         }
@@ -244,7 +247,8 @@ static uint8_t *resized(const char *name, uint32_t w, uint32_t h, size_t *size)
         put_be(d + 29, crc32_of(d + 12, 17), 4);
     } else if (!strncmp(name, "jpeg", 4)) {
         size_t at = 2;
-        while (at + 9 < *size && !(d[at] == 0xff && (d[at + 1] == 0xc0 || d[at + 1] == 0xc2)))
+        while (at + 9 < *size &&
+               !(d[at] == 0xff && (d[at + 1] == 0xc0 || d[at + 1] == 0xc2)))
             at++;
         put_be(d + at + 5, h, 2);
         put_be(d + at + 7, w, 2);
@@ -314,9 +318,15 @@ START_TEST(other_kinds_are_named)
         {"RIFF\x10\0\0\0WEBPVP8 ", 16, EF_E_UNSUPPORTED, "a WebP picture; convert it"},
         {"RIFF\x10\0\0\0AVI LIST", 16, EF_E_UNSUPPORTED, "AVI video"},
         {"GIF89a\1\0\1\0", 10, EF_E_UNSUPPORTED, "GIF"},
-        {"\0\0\0\x18" "ftypheic\0\0\0\0", 16, EF_E_UNSUPPORTED, "HEIC"},
-        {"\0\0\0\x18" "ftypavif\0\0\0\0", 16, EF_E_UNSUPPORTED, "AVIF"},
-        {"\0\0\0\x18" "ftypisom\0\0\0\0", 16, EF_E_UNSUPPORTED, "video"},
+        {"\0\0\0\x18"
+         "ftypheic\0\0\0\0",
+         16, EF_E_UNSUPPORTED, "HEIC"},
+        {"\0\0\0\x18"
+         "ftypavif\0\0\0\0",
+         16, EF_E_UNSUPPORTED, "AVIF"},
+        {"\0\0\0\x18"
+         "ftypisom\0\0\0\0",
+         16, EF_E_UNSUPPORTED, "video"},
         {"II*\0\10\0\0\0", 8, EF_E_UNSUPPORTED, "TIFF"},
         {"MM\0*\0\0\0\10", 8, EF_E_UNSUPPORTED, "TIFF"},
         {"8BPS\0\1", 6, EF_E_UNSUPPORTED, "Photoshop"},
@@ -365,7 +375,8 @@ START_TEST(a_scan_bomb_is_refused)
     size_t end = scan + 2;
     while (!(data[end] == 0xff && data[end + 1] != 0))
         end++;
-    const size_t length = end - scan, copies = 300, total = scan + copies * length + size - end;
+    const size_t length = end - scan, copies = 300,
+                 total = scan + copies * length + size - end;
     uint8_t *bomb = malloc(total);
     ck_assert_ptr_nonnull(bomb);
     memcpy(bomb, data, scan);
