@@ -27,6 +27,7 @@ static void make_printable(char *text)
             *c = '?';
 }
 
+DFN_PRINTF(5, 0)
 static void fill(ef_error *err, ef_status status, int sys, const char *where,
                  const char *what, va_list args)
 {
