@@ -56,7 +56,7 @@ def layer_of(path: str) -> int | None:
 def project_problem(path: str, header: str, exists: bool) -> str | None:
     """What is wrong with `path` including the project's own `header`."""
     if header in GENERATED:
-        return "only the library sees the build's configuration" if layer_of(path) is None else None
+        return "must not depend on a build" if path.startswith("include/") else None
     if path.startswith("examples/"):
         if header != "dfnet/dfnet.h" and not header.startswith("examples/"):
             return "an example shows what users can do: only the public header"
@@ -139,6 +139,7 @@ def self_test() -> int:
         ("intrinsics", True, "lib/image/resize.c", "#include <immintrin.h>"),
         ("locale", True, "lib/model/json.c", "#include <locale.h>"),
         ("public", True, "include/dfnet/dfnet.h", "#include <stdbool.h>"),
+        ("public configuration", True, "include/dfnet/dfnet.h", '#include "dfn_config.h"'),
         ("example", True, "examples/a.c", '#include "lib/base/mem.h"'),
         ("no layer", True, "lib/plan/run.c", '#include "tests/support/support.h"'),
         ("commented", False, "lib/base/mem.c", '/* #include "lib/api/api.h" */'),
