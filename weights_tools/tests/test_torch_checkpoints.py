@@ -6,6 +6,7 @@ Skipped where torch (or timm, torchvision) is not installed: the converter never
 from __future__ import annotations
 
 import collections
+import importlib
 import warnings
 
 import numpy as np
@@ -92,6 +93,14 @@ def test_torchscript_is_refused(tmp_path):
         open_checkpoint(tmp_path / "x.pt")
 
 
+def library(name):
+    """A library, or a skip: torchvision may also be there and not fit the torch beside it."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        pytest.skip(f"{name} cannot be imported: {error}")
+
+
 def randomised(net):
     """Statistics of a random batch, as after training, and random affine parameters.
 
@@ -125,6 +134,8 @@ def compare(tmp_path, net, name, scheme, variant):
     got = forward(found.arch, tensors, x, chosen.padding)
     scale = np.abs(expected).max()
     assert np.abs(got - expected).max() < 1e-9 * scale
+    if variant not in ("b0", "lite0", "v2-b0"):
+        return  # the rest once more on the large networks would only take time
     wrong = fold_layers(found.arch, found.layers, found.state, chosen.eps * 3)
     assert np.abs(forward(found.arch, wrong, x, chosen.padding) - expected).max() > 1e-6 * scale
     other = "sym" if chosen.padding == "same" else "same"
@@ -145,7 +156,7 @@ def compare(tmp_path, net, name, scheme, variant):
     ],
 )
 def test_timm(tmp_path, name, variant):
-    timm = pytest.importorskip("timm", reason="timm is not installed", exc_type=Exception)
+    timm = library("timm")
     torch.manual_seed(0)
     compare(tmp_path, timm.create_model(name), name, "timm", variant)
 
@@ -160,8 +171,6 @@ def test_timm(tmp_path, name, variant):
     ],
 )
 def test_torchvision(tmp_path, name, variant):
-    models = pytest.importorskip(
-        "torchvision.models", reason="torchvision is not installed", exc_type=Exception
-    )
+    models = library("torchvision.models")
     torch.manual_seed(0)
     compare(tmp_path, getattr(models, name)(weights=None), name, "torchvision", variant)
