@@ -196,21 +196,34 @@ size_t ef_classifier_memory(const ef_classifier *c)
 
 /* ---- scoring ----------------------------------------------------------------------- */
 
-/* Log-odds of "fake" in one row of logits: the logit itself under a sigmoid; under a
- * softmax its distance from the logarithm of the sum of the others' exponentials. */
-static double log_odds(const ef_model *m, const float *z)
+/* Mean over a face's views (picture and mirror image) of logit i; z: [views][outputs]. */
+static double mean_logit(const float *z, int views, int outputs, int i)
 {
-    const int fake = m->meta.fake;
+    double sum = 0;
+    for (int v = 0; v < views; v++)
+        sum += z[v * outputs + i];
+    return sum / views;
+}
+
+/* Log-odds of "fake" for logits / temperature: that logit itself under a sigmoid; under a
+ * softmax its distance from the logarithm of the sum of the others' exponentials, which
+ * with more than two outputs is not proportional to 1 / temperature. */
+static double log_odds(const ef_model *m, const float *z, int views, double temperature)
+{
+    const int fake = m->meta.fake, n = m->arch.outputs;
+    const double of_fake = mean_logit(z, views, n, fake) / temperature;
     if (!m->meta.softmax)
-        return z[fake];
+        return of_fake;
     double most = -HUGE_VAL, sum = 0;
-    for (int i = 0; i < m->arch.outputs; i++)
-        if (i != fake && !(z[i] <= most))
-            most = z[i];
-    for (int i = 0; i < m->arch.outputs; i++)
+    for (int i = 0; i < n; i++) {
+        const double other = mean_logit(z, views, n, i) / temperature;
+        if (i != fake && !(other <= most))
+            most = other;
+    }
+    for (int i = 0; i < n; i++)
         if (i != fake)
-            sum += exp(z[i] - most);
-    return z[fake] - (most + log(sum));
+            sum += exp(mean_logit(z, views, n, i) / temperature - most);
+    return of_fake - (most + log(sum));
 }
 
 /* Adds one member's scores of n faces. boxes NULL: the whole picture, n = 1. */
@@ -237,18 +250,16 @@ static ef_status add_scores(ef_classifier *c, const struct member *member,
     if (st)
         return st;
     const float *z = dfn_plan_logits(&member->session->plan);
-    for (int i = 0; i < n; i++) {
-        double logit = 0;
-        for (int v = 0; v < views; v++, z += m->arch.outputs)
-            logit += log_odds(m, z) / views;
-        if (!isfinite(logit))
+    for (int i = 0; i < n; i++, z += views * m->arch.outputs) {
+        const double logit = log_odds(m, z, views, 1);
+        const double scaled = log_odds(m, z, views, (double)m->meta.temperature);
+        if (!isfinite(logit) || !isfinite(scaled))
             return dfn_fail(err, EF_E_NUMERIC, "classifier",
                             "the network's result is not a finite number");
         scores[i].logit += (double)member->weight * logit;
         scores[i].probability +=
-            (double)member->weight * (c->aggregate == EF_AGG_MEAN_PROB
-                                          ? sigmoid(logit / (double)m->meta.temperature)
-                                          : logit / (double)m->meta.temperature);
+            (double)member->weight *
+            (c->aggregate == EF_AGG_MEAN_PROB ? sigmoid(scaled) : scaled);
     }
     return EF_OK;
 }

@@ -72,20 +72,21 @@ ef_status dfn_crop_rect(const struct dfn_meta *m, int width, int height,
     double x0, y0, x1, y1;
     const double w = face->w, h = face->h;
     if (m->square) {
-        const double margins =
-            (double)m->margin[0] + m->margin[1] + m->margin[2] + m->margin[3];
+        const double margins = m->margin[0] + m->margin[1] + m->margin[2] + m->margin[3];
         const double side = (w > h ? w : h) * (1 + margins / 2);
         x0 = face->x + w / 2 - side / 2;
         y0 = face->y + h / 2 - side / 2;
         x1 = x0 + side;
         y1 = y0 + side;
     } else {
-        x0 = face->x - (double)m->margin[0] * w;
-        y0 = face->y - (double)m->margin[1] * h;
-        x1 = face->x + w + (double)m->margin[2] * w;
-        y1 = face->y + h + (double)m->margin[3] * h;
+        x0 = face->x - m->margin[0] * w;
+        y0 = face->y - m->margin[1] * h;
+        x1 = face->x + w + m->margin[2] * w;
+        y1 = face->y + h + m->margin[3] * h;
     }
-    if (!(x1 - x0 <= 65535 && y1 - y0 <= 65535))
+    /* A model's margins may be any numbers, negative ones included. */
+    if (!(x1 - x0 <= 65535 && y1 - y0 <= 65535 && fabs(x0) <= 100 * FAR &&
+          fabs(y0) <= 100 * FAR && fabs(x1) <= 100 * FAR && fabs(y1) <= 100 * FAR))
         return dfn_fail(err, EF_E_LIMIT, "face box",
                         "with its margin is %.0fx%.0f pixels", x1 - x0, y1 - y0);
     struct dfn_rect r;

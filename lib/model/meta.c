@@ -366,10 +366,24 @@ static void parse_labels(struct parser *p, int outputs)
     }
 }
 
+/* Checked as the other reals are, but kept in double. */
+static void parse_margin(struct parser *p, double out[4])
+{
+    static const char key[] = "dfnet.face.margin";
+    float checked[4];
+    const char *at = text_of(p, key), *part;
+    reals(p, key, checked, 4);
+    for (int i = 0; i < 4 && !p->status; i++) {
+        const size_t len = next_part(&at, ',', &part);
+        if (!dfn_parse_double(part, len, &out[i]))
+            refuse_value(p, key, part, len, "a decimal number");
+    }
+}
+
 static void parse_face(struct parser *p, struct dfn_meta *meta)
 {
     static const char key[] = "dfnet.face.pad";
-    reals(p, "dfnet.face.margin", meta->margin, 4);
+    parse_margin(p, meta->margin);
     meta->square = choice(p, "dfnet.face.shape", shapes, COUNT(shapes)) == 1;
     meta->outside =
         (enum dfn_outside)choice(p, "dfnet.face.outside", outsides, COUNT(outsides));

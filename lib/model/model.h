@@ -34,8 +34,9 @@ struct dfn_meta {
     enum dfn_filter shrink, enlarge;
     float mean[3], std[3]; /* R, G, B                                                   */
     bool flip, softmax;
-    int fake;        /* -1: none                                                        */
-    float margin[4]; /* left, top, right, bottom                                        */
+    int fake; /* -1: none                                                        */
+    double
+        margin[4]; /* left, top, right, bottom; double: half pixels round as in Python */
     bool square;
     enum dfn_outside outside;
     uint8_t pad[3]; /* R, G, B                                                          */
