@@ -11,6 +11,28 @@
 #include "dfn_config.h"
 #include "lib/image/codec.h"
 
+/* A scan of a progressive file costs a pass over all coefficients however short it is;
+ * encoders write about 10. */
+#define SCANS_MOST 100
+
+/* Each block of 64 pixels takes at least one bit of Huffman code, and sampling factors of
+ * up to 4 stretch the best component no further than 1024 pixels a byte; doubled twice
+ * for safety. */
+#define PIXELS_A_BYTE 4096
+
+static ef_status too_few_bytes(uint64_t w, uint64_t h, size_t size, ef_error *err)
+{
+    return dfn_fail(err, EF_E_FORMAT, "picture",
+                    "JPEG of %llu x %llu pixels is truncated: it has only %zu bytes",
+                    (unsigned long long)w, (unsigned long long)h, size);
+}
+
+static ef_status too_many_scans(ef_error *err)
+{
+    return dfn_fail(err, EF_E_LIMIT, "picture", "JPEG has more than %d scans",
+                    SCANS_MOST);
+}
+
 #if DFN_HAVE_JPEG
 
 #include "lib/base/mem.h"
@@ -21,15 +43,6 @@
 #include <jpeglib.h>
 
 #include <jerror.h>
-
-/* A scan of a progressive file costs a pass over all coefficients however short it is;
- * encoders write about 10. */
-#define SCANS_MOST 100
-
-/* Each block of 64 pixels takes at least one bit of Huffman code, and sampling factors of
- * up to 4 stretch the best component no further than 1024 pixels a byte; doubled twice
- * for safety. */
-#define PIXELS_A_BYTE 4096
 
 /* Everything that lives across a longjmp; no local variable does. */
 struct state {
@@ -104,8 +117,7 @@ static void on_progress(j_common_ptr jpeg)
 {
     struct state *s = state_of(jpeg);
     if (s->jpeg.input_scan_number > SCANS_MOST) {
-        dfn_fail(s->err, EF_E_LIMIT, "picture", "JPEG has more than %d scans",
-                 SCANS_MOST);
+        too_many_scans(s->err);
         longjmp(s->jump, EF_E_LIMIT);
     }
 }
@@ -125,9 +137,7 @@ static ef_status check_header(struct state *s)
                         "is a JPEG with %d components, which is neither gray nor RGB",
                         j->num_components);
     if (!j->arith_code && w * h / PIXELS_A_BYTE > s->in->size)
-        return dfn_fail(s->err, EF_E_FORMAT, "picture",
-                        "JPEG of %llu x %llu pixels is truncated: it has only %zu bytes",
-                        (unsigned long long)w, (unsigned long long)h, s->in->size);
+        return too_few_bytes(w, h, s->in->size, s->err);
     return EF_OK;
 }
 
@@ -197,58 +207,119 @@ ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
 
 #else
 
-/* The SOF marker's sizes, and whether the file has an end: stb_image takes a truncated
- * file for a whole one. */
-static bool peek(const uint8_t *d, size_t size, struct dfn_stb_call *call)
+#include "lib/base/bytes.h"
+
+/* What is learnt about a file before stb_image 2.27 may have it. It takes a truncated
+ * file for a whole one, and writes past its tables for a Huffman table of more than 256
+ * codes; both are looked for here. Segments are walked as stb_image walks them, only
+ * stricter: what it would skip between segments is refused. */
+struct facts {
+    struct dfn_stb_call call;
+    int components;
+    bool other_process; /* lossless, arithmetic, hierarchical */
+    int scans;
+    bool end; /* EOI has come */
+};
+
+/* A DHT segment's body: tables of class and number, 16 counts, that many values. */
+static bool check_huffman(struct dfn_bytes b)
 {
-    size_t at = 2;
-    bool scan = false;
-    while (size - at >= 2) {
-        if (d[at] != 0xff || d[at + 1] == 0xff) {
-            /* Inside a scan, anything; elsewhere FF may be repeated before a code. */
-            if (!scan && d[at] != 0xff)
-                return false;
-            at++;
-            continue;
-        }
-        const uint8_t code = d[at + 1];
-        if (code == 0xd9)
-            return scan && call->width;
-        if (code == 0 || code == 1 || (code >= 0xd0 && code <= 0xd8)) {
-            if (!code && !scan)
-                return false;
-            at += 2;
-            continue;
-        }
-        if (size - at < 4)
+    const uint8_t *head;
+    while (b.left) {
+        size_t codes = 0;
+        if (!dfn_bytes_take(&b, 17, &head))
             return false;
-        const size_t length = (size_t)d[at + 2] << 8 | d[at + 3];
-        if (length < 2 || length > size - at - 2)
+        for (int i = 1; i <= 16; i++)
+            codes += head[i];
+        if (codes > 256 || !dfn_bytes_skip(&b, codes))
             return false;
-        if (code >= 0xc0 && code <= 0xc2 && length >= 8) {
-            call->height = (uint32_t)d[at + 5] << 8 | d[at + 6];
-            call->width = (uint32_t)d[at + 7] << 8 | d[at + 8];
-            call->components = d[at + 9];
-        }
-        scan = scan || code == 0xda;
-        at += 2 + length;
+    }
+    return true;
+}
+
+static bool read_frame(struct dfn_bytes b, struct facts *f)
+{
+    uint64_t height, width, components;
+    if (!dfn_bytes_skip(&b, 1) || !dfn_bytes_number(&b, 2, true, &height) ||
+        !dfn_bytes_number(&b, 2, true, &width) ||
+        !dfn_bytes_number(&b, 1, true, &components))
+        return false;
+    f->call.height = (uint32_t)height;
+    f->call.width = (uint32_t)width;
+    f->components = (int)components;
+    return true;
+}
+
+/* Entropy-coded bytes up to the next marker that is not a restart: FF 00 is a data byte. */
+static bool skip_scan(struct dfn_bytes *b)
+{
+    while (b->left >= 2) {
+        const uint8_t code = b->at[1];
+        if (b->at[0] == 0xff && code != 0 && (code < 0xd0 || code > 0xd7))
+            return true;
+        dfn_bytes_skip(b, 1);
     }
     return false;
+}
+
+/* One marker and its segment. */
+static bool walk(struct dfn_bytes *b, struct facts *f)
+{
+    uint64_t code = 0xff, length;
+    const uint8_t *body;
+    if (!b->left || *b->at != 0xff)
+        return false;
+    while (code == 0xff)
+        if (!dfn_bytes_number(b, 1, true, &code))
+            return false;
+    f->end = code == 0xd9;
+    if (f->end)
+        return true;
+    if (code < 0xc0 || (code >= 0xd0 && code <= 0xd8) ||
+        !dfn_bytes_number(b, 2, true, &length) || length < 2 ||
+        !dfn_bytes_take(b, (size_t)length - 2, &body))
+        return false;
+    const struct dfn_bytes segment = {body, (size_t)length - 2};
+    if (code == 0xc4)
+        return check_huffman(segment);
+    if (code == 0xda) {
+        f->scans++;
+        return skip_scan(b);
+    }
+    if (code <= 0xcf && code != 0xc8 && code != 0xcc) {
+        f->other_process = f->other_process || code > 0xc2;
+        return read_frame(segment, f);
+    }
+    return true;
 }
 
 ef_status dfn_jpeg_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
                           ef_error *err)
 {
-    struct dfn_stb_call call = {.maxval = 255};
-    if (!peek(in->data, in->size, &call))
-        return dfn_fail(err, EF_E_FORMAT, "picture", "JPEG is damaged or truncated");
-    if (call.components != 1 && call.components != 3)
+    struct facts f = {.call = {.components = 3, .maxval = 255}};
+    struct dfn_bytes b = {in->data, in->size};
+    dfn_bytes_skip(&b, 2);
+    while (!f.end)
+        if (!walk(&b, &f))
+            return dfn_fail(err, EF_E_FORMAT, "picture", "JPEG is damaged or truncated");
+    if (f.other_process)
         return dfn_fail(err, EF_E_UNSUPPORTED, "picture",
-                        "is a JPEG with %d components; convert it to RGB",
-                        call.components);
-    call.components = 3;
-    call.orientation = dfn_exif_in_jpeg(in->data, in->size);
-    return dfn_stb_decode(in, &call, c, err);
+                        "is a lossless or arithmetic JPEG; convert it to a baseline one");
+    if (!f.scans)
+        return dfn_fail(err, EF_E_FORMAT, "picture", "JPEG is damaged: it has no scan");
+    if (f.components != 1 && f.components != 3)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "picture",
+                        "is a JPEG with %d components; convert it to RGB", f.components);
+    const ef_status st = dfn_canvas_check(f.call.width, f.call.height, in->opt, err);
+    if (st)
+        return st;
+    const uint64_t pixels = (uint64_t)f.call.width * f.call.height;
+    if (pixels / PIXELS_A_BYTE > in->size)
+        return too_few_bytes(f.call.width, f.call.height, in->size, err);
+    if (f.scans > SCANS_MOST)
+        return too_many_scans(err);
+    f.call.orientation = dfn_exif_in_jpeg(in->data, in->size);
+    return dfn_stb_decode(in, &f.call, c, err);
 }
 
 #endif

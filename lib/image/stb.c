@@ -129,9 +129,11 @@ ef_status dfn_stb_decode(const struct dfn_encoded *in, const struct dfn_stb_call
     budget = &b;
     uint8_t *pixels =
         stbi_load_from_memory(in->data, (int)in->size, &w, &h, &stored, call->components);
-    if (!pixels)
-        st = b.no_memory ? dfn_fail(err, EF_E_NOMEM, "picture", "no memory to decode it")
-                         : dfn_fail(err, EF_E_FORMAT, "picture", "is damaged");
+    /* stb_image carries on with the next format when one had no memory. */
+    if (b.no_memory)
+        st = dfn_fail(err, EF_E_NOMEM, "picture", "no memory to decode it");
+    else if (!pixels)
+        st = dfn_fail(err, EF_E_FORMAT, "picture", "is damaged");
     else if ((uint32_t)w != call->width || (uint32_t)h != call->height)
         st = dfn_fail(err, EF_E_FORMAT, "picture", "has a header that makes no sense");
     else

@@ -1,6 +1,6 @@
 /* fuzz_image.c - any bytes as a picture file (lib/image: sniffing, JPEG, PNG, BMP, PNM,
- * EXIF), and PNG files a second time with sound CRCs. The limit keeps a run short; every pixel is read, so that uninitialised ones are
- * noticed. */
+ * EXIF), and PNG files a second time with sound CRCs. The limit keeps a run short; every
+ * pixel is read, so that uninitialised ones are noticed. */
 #include "lib/image/image.h"
 
 #include <stdlib.h>

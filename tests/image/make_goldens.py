@@ -33,7 +33,7 @@ from PIL import Image, ImageOps
 Pixels = npt.NDArray[np.uint8]
 
 DATA = Path(__file__).parent / "data"
-OK, FORMAT, UNSUPPORTED = 0, -4, -6
+OK, FORMAT, UNSUPPORTED, LIMIT = 0, -4, -6, -7
 PAD = (10, 200, 90)
 NOISE, SMOOTH, BLACK_AND_WHITE = 0, 1, 2
 PILLOW = [Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC]
@@ -277,6 +277,18 @@ def jpeg_pixels(data: bytes) -> Pixels:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
+def many_scans(total: int) -> bytes:
+    """A progressive file of so many scans: the first one, of the DC coefficients, again and
+    again, with no bits left to refine (Ah = Al = 0), which is odd but sound."""
+    whole = jpeg(picture(NOISE, 6, 9, 10), "L", quality=50, progressive=True)
+    # Tables and scan: from the first DHT to the second one.
+    start = whole.index(b"\xff\xc4")
+    again = bytearray(whole[start : whole.index(b"\xff\xc4", start + 2)])
+    header = again.index(b"\xff\xda")
+    again[header + 9] = 0
+    return whole[:-2] + bytes(again) * (total - whole.count(b"\xff\xda")) + whole[-2:]
+
+
 def jpeg_files() -> dict[str, tuple[bytes, int, Pixels | None]]:
     smooth = picture(SMOOTH, 3, 37, 29)
     noise = picture(NOISE, 4, 19, 35)
@@ -290,6 +302,7 @@ def jpeg_files() -> dict[str, tuple[bytes, int, Pixels | None]]:
         "jpeg-progressive-gray.jpg": jpeg(noise, "L", quality=50, progressive=True),
         "jpeg-restart.jpg": jpeg(smooth, quality=75, restart_marker_blocks=2),
         "jpeg-rgb.jpg": jpeg(noise, quality=75, keep_rgb=True),
+        "jpeg-100-scans.jpg": many_scans(100),
         "jpeg-1x1.jpg": jpeg(smooth[:1, :1], quality=75),
         "jpeg-exif-long.jpg": jpeg(smooth, exif=b"Exif\0\0" + exif(6, kind=4)),
         "jpeg-exif-9.jpg": jpeg(smooth, exif=b"Exif\0\0" + exif(9)),
@@ -308,6 +321,7 @@ def jpeg_files() -> dict[str, tuple[bytes, int, Pixels | None]]:
     whole = sound["jpeg-420.jpg"]
     files["jpeg-padded.jpg"] = (whole + b"some camera's notes", OK, jpeg_pixels(whole))
     files["jpeg-cmyk.jpg"] = (jpeg(smooth, "CMYK"), UNSUPPORTED, None)
+    files["jpeg-101-scans.jpg"] = (many_scans(101), LIMIT, None)
     files["jpeg-no-end.jpg"] = (whole[:-2], FORMAT, None)
     files["jpeg-half-with-end.jpg"] = (whole[: len(whole) - 60] + b"\xff\xd9", FORMAT, None)
     lossless = whole.replace(b"\xff\xc0", b"\xff\xc3")

@@ -86,8 +86,10 @@ START_TEST(pictures_have_their_pixels)
         ef_image img = {0};
         ef_error err = {0};
         test_mem_init(&m);
-        if (!DFN_HAVE_JPEG && !strcmp(g->name, "jpeg-half-with-end.jpg")) {
-            free(data); /* stb_image cannot tell */
+        /* stb_image cannot tell the one, and forgets the other's AC coefficients. */
+        if (!DFN_HAVE_JPEG && (!strcmp(g->name, "jpeg-half-with-end.jpg") ||
+                               !strcmp(g->name, "jpeg-100-scans.jpg"))) {
+            free(data);
             continue;
         }
         errno = 77;
@@ -292,8 +294,7 @@ START_TEST(a_large_claim_allocates_little)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t size;
-        if ((!DFN_HAVE_PNG && !strncmp(cases[i].name, "png", 3)) ||
-            (!DFN_HAVE_JPEG && !strncmp(cases[i].name, "jpeg", 4)))
+        if (!DFN_HAVE_PNG && !strncmp(cases[i].name, "png", 3))
             continue;
         uint8_t *data = resized(cases[i].name, cases[i].w, cases[i].h, &size);
         struct test_mem m;
@@ -361,37 +362,6 @@ START_TEST(other_kinds_are_named)
 }
 END_TEST
 
-/* Each scan of a progressive file costs a pass over the picture; a file of 100 pixels can
- * claim thousands of them by repeating one. */
-START_TEST(a_scan_bomb_is_refused)
-{
-    size_t size, scan = 0;
-    if (!DFN_HAVE_JPEG)
-        return;
-    uint8_t *data = golden_file("jpeg-progressive.jpg", &size);
-    for (size_t i = 0; i + 1 < size && !scan; i++)
-        if (data[i] == 0xff && data[i + 1] == 0xda)
-            scan = i;
-    size_t end = scan + 2;
-    while (!(data[end] == 0xff && data[end + 1] != 0))
-        end++;
-    const size_t length = end - scan, copies = 300,
-                 total = scan + copies * length + size - end;
-    uint8_t *bomb = malloc(total);
-    ck_assert_ptr_nonnull(bomb);
-    memcpy(bomb, data, scan);
-    for (size_t i = 0; i < copies; i++)
-        memcpy(bomb + scan + i * length, data + scan, length);
-    memcpy(bomb + scan + copies * length, data + end, size - end);
-    struct test_mem m;
-    ef_error err;
-    test_mem_init(&m);
-    ck_assert_int_ne(try_decode(bomb, total, &m, &err), EF_OK);
-    free(bomb);
-    free(data);
-}
-END_TEST
-
 START_TEST(no_error_wanted_is_fine)
 {
     ef_options opt;
@@ -417,7 +387,6 @@ int main(void)
     tcase_add_test(t, more_pixels_than_allowed_are_refused);
     tcase_add_test(t, a_large_claim_allocates_little);
     tcase_add_test(t, other_kinds_are_named);
-    tcase_add_test(t, a_scan_bomb_is_refused);
     tcase_add_test(t, no_error_wanted_is_fine);
     suite_add_tcase(suite, t);
     return run_suite(suite);
