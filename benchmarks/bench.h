@@ -21,9 +21,9 @@ struct bench_times {
 bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
                struct bench_times *out);
 
-/* Opens {"context":{...},"benchmarks":[ on stdout, adds a row to it, closes it. extra: more
- * members, each with a comma before it, or "". Readable by google-benchmark's compare.py:
- * rows are iterations with real_time in microseconds. */
+/* Opens {"context":{...},"benchmarks":[ on stdout, adds a row to it, closes it. extra:
+ * more members, each with a comma before it, or "". Readable by google-benchmark's
+ * compare.py: rows are iterations with real_time in microseconds. */
 void bench_json_begin(const char *program, const char *blas, int blas_threads);
 void bench_json_row(const char *name, const struct bench_times *t, int threads,
                     const char *extra);

@@ -1,5 +1,6 @@
-/* bench_kernel.c - every row of kernels.def on shapes of real networks. Internal interface:
- * links the static library. Add a shape here, a kernel in kernels/kernels.def. */
+/* bench_kernel.c - every row of kernels.def on shapes of real networks. Internal
+ * interface: links the static library. Add a shape here, a kernel in
+ * kernels/kernels.def. */
 #include "benchmarks/bench.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"

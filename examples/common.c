@@ -46,7 +46,7 @@ int ex_cancel(void *unused)
     return interrupted;
 }
 
-/* ---- files --------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------- */
 
 static int is_picture(const char *name)
 {
@@ -94,7 +94,7 @@ long ex_each_picture(const char *path, ex_file_fn *each, void *user)
     return each(user, path) ? -1 : 1;
 }
 
-/* ---- text ---------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------- */
 
 /* Length of the valid UTF-8 sequence at s, 0 if there is none (RFC 3629). */
 static int utf8_length(const unsigned char *s)

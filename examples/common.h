@@ -1,5 +1,5 @@
-/* common.h - what the example programs share and a real program would have, too: file lists,
- * safe text, one BLAS thread. Uses nothing of the library but dfnet.h. */
+/* common.h - what the example programs share and a real program would have, too: file
+ * lists, safe text, one BLAS thread. Uses nothing of the library but dfnet.h. */
 #ifndef DFNET_EXAMPLES_COMMON_H
 #define DFNET_EXAMPLES_COMMON_H
 
@@ -19,7 +19,8 @@ enum ex_exit {
 };
 
 /* OpenBLAS would start a thread for each CPU and keep them; the library has its own. The
- * library leaves that number alone because it is the whole process's: it is ours to set. */
+ * library leaves that number alone because it is the whole process's: it is ours to
+ * set. */
 void ex_one_blas_thread(void);
 
 /* SIGINT from now on sets a flag instead of ending the process. ex_cancel is an
@@ -27,13 +28,14 @@ void ex_one_blas_thread(void);
 void ex_catch_interrupt(void);
 int ex_cancel(void *unused);
 
-/* Calls each(user, path) for path, or, if it is a folder, for every picture file below it in
- * the order of their names (links to folders are not followed). not 0 from each ends the
- * walk. Returns the number of files found, -1 if the walk was ended. */
+/* Calls each(user, path) for path, or, if it is a folder, for every picture file below it
+ * in the order of their names (links to folders are not followed). not 0 from each ends
+ * the walk. Returns the number of files found, -1 if the walk was ended. */
 typedef int ex_file_fn(void *user, const char *path);
 long ex_each_picture(const char *path, ex_file_fn *each, void *user);
 
-/* Text from outside, safe on a terminal: control characters and invalid UTF-8 become '?'. */
+/* Text from outside, safe on a terminal: control characters and invalid UTF-8 become
+ * '?'. */
 void ex_print_text(FILE *f, const char *s);
 /* The same as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
 void ex_print_json(FILE *f, const char *s);

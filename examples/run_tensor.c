@@ -2,8 +2,8 @@
  *
  *   run_tensor MODEL IN.bin OUT.bin [--shape N,C,H,W] [--threads N] ...
  *
- * IN.bin: little-endian float32, NCHW, normalised; OUT.bin: the logits, [N][outputs]. Made
- * for comparing with other implementations. */
+ * IN.bin: little-endian float32, NCHW, normalised; OUT.bin: the logits, [N][outputs].
+ * Made for comparing with other implementations. */
 #include "examples/common.h"
 
 #include <errno.h>

@@ -11,8 +11,8 @@
 
 dfn_kernel_fn dfn_f32_pointwise_sgemm__blas;
 
-/* Output floats of a strip: 128 KiB, a quarter of a small second-level cache. A strip is at
- * least 64 pixels, or sgemm would spend its time on packing the weights. */
+/* Output floats of a strip: 128 KiB, a quarter of a small second-level cache. A strip is
+ * at least 64 pixels, or sgemm would spend its time on packing the weights. */
 #define STRIP_FLOATS 32768
 #define STRIP_LEAST 64
 

@@ -1,12 +1,12 @@
 /* kernels.h - the contract of every operation: what it computes, over which layout, and
- * what may alias. Kernels implement it, lib/plan calls it; this file, cpu.h and pack.h are
- * all that lib sees of kernels/.
+ * what may alias. Kernels implement it, lib/plan calls it; this file, cpu.h and pack.h
+ * are all that lib sees of kernels/.
  *
  * All activations are float32 NHWC without padding between pixels: [n][h][w][c]. Every
- * kernel has one shape, run(args, first, last): it computes the items first..last-1 of its
- * output, and nothing else, so that threads can share one call. An item's bits do not
- * depend on which range it was in. Unless an operation says otherwise, nothing aliases the
- * output, nothing is read outside the tensors, and no alignment is needed. */
+ * kernel has one shape, run(args, first, last): it computes the items first..last-1 of
+ * its output, and nothing else, so that threads can share one call. An item's bits do not
+ * depend on which range it was in. Unless an operation says otherwise, nothing aliases
+ * the output, nothing is read outside the tensors, and no alignment is needed. */
 #ifndef DFN_KERNELS_KERNELS_H
 #define DFN_KERNELS_KERNELS_H
 
@@ -25,8 +25,8 @@ enum dfn_act { DFN_ACT_NONE, DFN_ACT_SWISH, DFN_ACT_RELU6, DFN_ACT_SIGMOID };
  *   out[y][x][o] = act(bias[o] + sum over ky, kx, i of
  *                  w[o][i][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][i])
  *                  + residual[y][x][o]
- * where terms outside the input are 0. An item is an output row: n * oh items. residual may
- * be NULL, or alias in. */
+ * where terms outside the input are 0. An item is an output row: n * oh items. residual
+ * may be NULL, or alias in. */
 struct dfn_conv_args {
     const float *in;       /* [n][h][w][cin]                                            */
     const float *weight;   /* packed as the kernel's row says                           */
@@ -66,7 +66,8 @@ struct dfn_pointwise_args {
 };
 
 /* pool: global mean. out[c] = sum over y, x of in[y][x][c] / (h * w), summed in double,
- * because 300 x 300 terms in float lose three digits. An item is a channel: n * c items. */
+ * because 300 x 300 terms in float lose three digits. An item is a channel: n * c
+ * items. */
 struct dfn_pool_args {
     const float *in; /* [n][h * w][c]                                                   */
     float *out;      /* [n][c]                                                          */

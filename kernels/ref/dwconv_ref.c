@@ -1,5 +1,5 @@
-/* dwconv_ref.c - depthwise convolution, the oracle. Called by the plan once in each MBConv
- * block. Weights [ky][kx][c]: a tap is one multiply-add along the channels. */
+/* dwconv_ref.c - depthwise convolution, the oracle. Called by the plan once in each
+ * MBConv block. Weights [ky][kx][c]: a tap is one multiply-add along the channels. */
 #include "kernels/kernels.h"
 #include "kernels/ref/act.h"
 

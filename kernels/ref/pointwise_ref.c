@@ -1,6 +1,6 @@
-/* pointwise_ref.c - 1x1 convolution twice: the sum as the contract writes it, which is the
- * oracle of every other one, and a blocked product in portable C, which is what builds
- * without OpenBLAS run and what is used while OpenBLAS has several threads.
+/* pointwise_ref.c - 1x1 convolution twice: the sum as the contract writes it, which is
+ * the oracle of every other one, and a blocked product in portable C, which is what
+ * builds without OpenBLAS run and what is used while OpenBLAS has several threads.
  *
  * The blocked one keeps a tile of 4 pixels x 8 channels in registers and walks at most
  * DEPTH input channels at a time, so that its weights (8 KiB) stay in the first cache:
@@ -39,11 +39,12 @@ void dfn_f32_pointwise_naive__ref(const void *args, size_t first, size_t last)
 #define ROWS 4
 #define COLS 8
 #define DEPTH 256
-/* Pixels that share a visit to the weights: 64 x DEPTH floats stay in the second cache. */
+/* Pixels that share a visit to the weights: 64 x DEPTH floats stay in the second
+ * cache. */
 #define STRIP 64
 
-/* Four floats; gcc and clang turn its arithmetic into whatever the target has, and a plain
- * loop over acc[r][j] is not reliably kept in registers by either. */
+/* Four floats; gcc and clang turn its arithmetic into whatever the target has, and a
+ * plain loop over acc[r][j] is not reliably kept in registers by either. */
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* acc[r][j] = sum over i < depth of in[r][i] * w[i][j]; rows is a constant at every call,

@@ -1,6 +1,6 @@
-/* reduce_ref.c - what squeeze-excite and the classifier need: global mean, fully connected
- * layer, gate. The oracle, and small beside the convolutions. Sums run in double: they are
- * long and their terms of one sign, and the cost does not show. */
+/* reduce_ref.c - what squeeze-excite and the classifier need: global mean, fully
+ * connected layer, gate. The oracle, and small beside the convolutions. Sums run in
+ * double: they are long and their terms of one sign, and the cost does not show. */
 #include "kernels/kernels.h"
 #include "kernels/ref/act.h"
 

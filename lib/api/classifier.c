@@ -299,7 +299,8 @@ static ef_status score_all(ef_classifier *c, const ef_image *img, const ef_box *
     return EF_OK;
 }
 
-/* The results of a call lie struct_size bytes apart: the caller's struct may be longer. */
+/* The results of a call lie struct_size bytes apart: the caller's struct may be
+ * longer. */
 static ef_result *result_at(ef_result *out, size_t i)
 {
     return (ef_result *)(void *)((char *)out + i * out->struct_size);
@@ -378,7 +379,7 @@ ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box 
     return classify(c, img, boxes, n, out, err);
 }
 
-/* ---- pictures without a verdict ------------------------------------------------------ */
+/* ---- pictures without a verdict ---------------------------------------------------- */
 
 ef_status ef_model_preprocess(const ef_model *model, const ef_options *opt,
                               const ef_image *img, const ef_box *face, float *out,

@@ -1,4 +1,5 @@
-/* session.c - the "sessions" part of dfnet.h: argument checks around a plan and a pool. */
+/* session.c - the "sessions" part of dfnet.h: argument checks around a plan and a
+ * pool. */
 #include "lib/api/session.h"
 
 #include "lib/base/mem.h"

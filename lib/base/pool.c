@@ -17,8 +17,8 @@ struct worker {
 
 struct dfn_pool {
     ef_allocator allocator;
-    int threads;        /* the caller's included                                  */
-    int started;        /* workers that exist                                     */
+    int threads; /* the caller's included                                  */
+    int started; /* workers that exist                                     */
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     unsigned long call; /* counts calls: a worker runs each number once           */

@@ -20,7 +20,8 @@ ef_status dfn_pool_create(int threads, const ef_allocator *a, struct dfn_pool **
 void dfn_pool_free(struct dfn_pool *pool);
 
 /* fn(args, first, last) over 0..items-1, all done on return. One caller at a time. */
-void dfn_pool_run(struct dfn_pool *pool, dfn_range_fn *fn, const void *args, size_t items);
+void dfn_pool_run(struct dfn_pool *pool, dfn_range_fn *fn, const void *args,
+                  size_t items);
 
 int dfn_pool_threads(const struct dfn_pool *pool);
 

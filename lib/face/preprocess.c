@@ -101,8 +101,8 @@ ef_status dfn_crop_rect(const struct dfn_meta *m, int width, int height,
     return EF_OK;
 }
 
-/* Size to which the crop is resized, and where that lies in the network's input; the place
- * is negative where the input shows only the middle of it. */
+/* Size to which the crop is resized, and where that lies in the network's input; the
+ * place is negative where the input shows only the middle of it. */
 struct placing {
     int w, h, left, top;
 };

@@ -2,10 +2,10 @@
  *
  * Layout (Windows GDI, BITMAPFILEHEADER and BITMAPINFOHEADER): "BM", 8 bytes, u32 offset
  * of the pixels; u32 header size (12, 40, 56, 108 or 124), width, height (negative: rows
- * from the top), u16 planes, u16 bits, u32 compression, ...; masks or palette; rows padded
- * to 4 bytes. stb_image 2.27 takes missing pixels for zeros, reads palette entries that
- * are not there from the stack, and miscounts the palettes of 12-byte headers: all that
- * is refused here. Alpha counts only where a header names it by a mask. */
+ * from the top), u16 planes, u16 bits, u32 compression, ...; masks or palette; rows
+ * padded to 4 bytes. stb_image 2.27 takes missing pixels for zeros, reads palette entries
+ * that are not there from the stack, and miscounts the palettes of 12-byte headers: all
+ * that is refused here. Alpha counts only where a header names it by a mask. */
 #include "lib/base/bytes.h"
 #include "lib/image/codec.h"
 

@@ -48,7 +48,8 @@ void dfn_on_black(const uint8_t *src, size_t n, uint8_t *dst);
 /* EXIF orientation, 1 to 8. 1 if there is none or the block is broken: a picture must not
  * become unreadable because its camera's notes are. */
 int dfn_exif_orientation(const uint8_t *tiff, size_t size);
-/* The same from the first Exif APP1 segment of a JPEG file, or a PNG file's eXIf chunk. */
+/* The same from the first Exif APP1 segment of a JPEG file, or a PNG file's eXIf
+ * chunk. */
 int dfn_exif_in_jpeg(const uint8_t *data, size_t size);
 int dfn_exif_in_png(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
-/* decode.c - tells by its first bytes what a file is, and calls the decoder or says in one
- * sentence why there is none. Called by lib/api with a whole file in memory. */
+/* decode.c - tells by its first bytes what a file is, and calls the decoder or says in
+ * one sentence why there is none. Called by lib/api with a whole file in memory. */
 #include "lib/base/attr.h"
 #include "lib/image/codec.h"
 

@@ -15,7 +15,8 @@ struct dfn_scratch {
     size_t size;
 };
 
-/* At least size bytes on DFN_ALIGN, contents undefined; NULL: no memory (old block kept). */
+/* At least size bytes on DFN_ALIGN, contents undefined; NULL: no memory (old block
+ * kept). */
 void *dfn_scratch_need(struct dfn_scratch *s, const ef_allocator *a, size_t size);
 void dfn_scratch_free(struct dfn_scratch *s, const ef_allocator *a);
 

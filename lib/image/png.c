@@ -7,8 +7,8 @@
  * or a file that ends before IEND, is an error: half a picture would get a score.
  *
  * Rows come out as [width][3] R G B or [width][4] R G B A, 8 bits: palettes and shallow
- * grays expanded, 16 bits scaled by 255/65535 and rounded, alpha composited on black. Of an
- * animation this is the still picture that every PNG reader shows. */
+ * grays expanded, 16 bits scaled by 255/65535 and rounded, alpha composited on black. Of
+ * an animation this is the still picture that every PNG reader shows. */
 #include "dfn_config.h"
 #include "lib/base/bytes.h"
 #include "lib/base/mem.h"

@@ -35,7 +35,7 @@ static uint8_t round8(float v)
     return clamp8(lrintf(v));
 }
 
-/* ---- area, whole-number factors ------------------------------------------------------ */
+/* ---- area, whole-number factors ---------------------------------------------------- */
 
 /* Mean of fx x fy pixels. */
 static void area_exact(struct dfn_resize_job *job, int fx, int fy, struct dfn_carver *c)
@@ -60,7 +60,7 @@ static void area_exact(struct dfn_resize_job *job, int fx, int fy, struct dfn_ca
     }
 }
 
-/* ---- area, any factor >= 1 ------------------------------------------------------------ */
+/* ---- area, any factor >= 1 --------------------------------------------------------- */
 
 /* One input pixel's part in one output pixel. */
 struct share {
@@ -132,7 +132,7 @@ static void area_any(struct dfn_resize_job *job, double scale_x, double scale_y,
     }
 }
 
-/* ---- linear and cubic ----------------------------------------------------------------- */
+/* ---- linear and cubic -------------------------------------------------------------- */
 
 /* Output i is the sum over k < taps of weight[i * taps + k] * in[clamp(first[i] + k)]. */
 struct axis {
@@ -263,7 +263,7 @@ static void interpolate(struct dfn_resize_job *job, int taps, bool area,
     }
 }
 
-/* ---- which of them -------------------------------------------------------------------- */
+/* ---- which of them ----------------------------------------------------------------- */
 
 void dfn_resize_opencv(struct dfn_resize_job *job, struct dfn_carver *c)
 {

@@ -1,10 +1,10 @@
 /* stb.c - stb_image, compiled here and nowhere else. Called by bmp.c and pnm.c, and by
  * jpeg.c in builds without libjpeg.
  *
- * Security: stb_image is third-party code that its authors do not recommend for files from
- * strangers (bugs are handled in public, fixes may take long). So it is fenced: only the
- * formats that nothing better reads are compiled in, its callers check the header, the
- * palette and the amount of data before it sees a byte, its memory is taken from the
+ * Security: stb_image is third-party code that its authors do not recommend for files
+ * from strangers (bugs are handled in public, fixes may take long). So it is fenced: only
+ * the formats that nothing better reads are compiled in, its callers check the header,
+ * the palette and the amount of data before it sees a byte, its memory is taken from the
  * caller's allocator within a budget, it cannot open files or keep state, and
  * tests/fuzz/fuzz_image.c feeds it. Debian 12 has version 2.27.
  *

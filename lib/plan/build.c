@@ -5,8 +5,8 @@
  *   MBConv:   [expand pointwise] -> depthwise -> [pool -> fc -> fc -> scale] -> project
  *   Fused:    conv -> [project]
  *
- * Each step writes a value of its own, except scale, which works in place. The last step of
- * a residual block adds the block's input. */
+ * Each step writes a value of its own, except scale, which works in place. The last step
+ * of a residual block adds the block's input. */
 #include "lib/plan/plan.h"
 
 #include "kernels/cpu.h"

@@ -1,5 +1,5 @@
-/* memplan.c - greedy placement by size, as TFLite and XNNPACK do it: within a few per cent
- * of the bound on networks of this shape. See memplan.h. */
+/* memplan.c - greedy placement by size, as TFLite and XNNPACK do it: within a few per
+ * cent of the bound on networks of this shape. See memplan.h. */
 #include "lib/plan/memplan.h"
 
 #include <stdbool.h>
@@ -21,8 +21,9 @@ static void sort_by_size(const struct dfn_life *lives, int n, int *order)
     }
 }
 
-/* The lowest offset at which lives[me] fits beside those already placed, order[0..placed-1].
- * Each try that collides moves up to the end of what it met, so it ends. */
+/* The lowest offset at which lives[me] fits beside those already placed,
+ * order[0..placed-1]. Each try that collides moves up to the end of what it met, so it
+ * ends. */
 static size_t lowest_gap(const struct dfn_life *lives, const int *order, int placed,
                          int me)
 {

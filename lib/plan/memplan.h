@@ -11,11 +11,12 @@ struct dfn_life {
     size_t offset;   /* result                                                          */
 };
 
-/* Fills every offset and returns the arena's size. Largest first, each at the lowest place
- * that is free during its life; order (n ints) is work space. */
+/* Fills every offset and returns the arena's size. Largest first, each at the lowest
+ * place that is free during its life; order (n ints) is work space. */
 size_t dfn_memplan(struct dfn_life *lives, int n, int *order);
 
-/* The least that any placement could need: the greatest sum of sizes alive in one step. */
+/* The least that any placement could need: the greatest sum of sizes alive in one
+ * step. */
 size_t dfn_memplan_bound(const struct dfn_life *lives, int n);
 
 #endif

@@ -1,5 +1,5 @@
-/* packcache.c - see packcache.h. A list is enough: a model has some hundred tensors, and sessions
- * look things up only while they are created. */
+/* packcache.c - see packcache.h. A list is enough: a model has some hundred tensors, and
+ * sessions look things up only while they are created. */
 #include "lib/plan/packcache.h"
 
 #include "lib/base/mem.h"

@@ -9,8 +9,8 @@
 #define API_FOLDER TEST_SOURCE_ROOT "/tests/api/"
 #define GOLDEN_FOLDER TEST_SOURCE_ROOT "/tests/golden/"
 
-/* Path of a model of this folder, or ("golden/NAME") of the goldens; static until the next
- * call. */
+/* Path of a model of this folder, or ("golden/NAME") of the goldens; static until the
+ * next call. */
 const char *api_model_path(const char *name);
 
 /* The model, with opt or (NULL) the defaults; yours. */

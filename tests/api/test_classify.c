@@ -1,6 +1,6 @@
-/* test_classify.c - pictures to verdicts, against what make_models.py computed with Pillow,
- * OpenCV and a float64 network (expected.txt, whose grammar is there), and against itself:
- * batches, ensembles, formats and strides must not matter.
+/* test_classify.c - pictures to verdicts, against what make_models.py computed with
+ * Pillow, OpenCV and a float64 network (expected.txt, whose grammar is there), and
+ * against itself: batches, ensembles, formats and strides must not matter.
  *
  * A new case of a crop, filter or head is a row in make_models.py; a new property is a
  * START_TEST here. */
@@ -59,7 +59,8 @@ static uint32_t crc32_of(uint32_t crc, const uint8_t *data, size_t n)
     return ~crc;
 }
 
-/* The bytes that a network input [3][height][width] was made of, as [height][width][3]. */
+/* The bytes that a network input [3][height][width] was made of, as
+ * [height][width][3]. */
 static uint32_t crc_of_input(const ef_model *m, const float *input)
 {
     const size_t pixels = (size_t)m->meta.height * (size_t)m->meta.width;

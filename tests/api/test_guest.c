@@ -1,8 +1,9 @@
-/* test_guest.c - the library is a good guest in its host's process: after each public call
- * the floating-point control, the locale, the working directory, errno, signal handlers,
- * the signal mask and the environment are what they were, nothing was printed, and in the
- * end no thread and no descriptor is left. (That nothing is writable but the CPU table, and
- * that nothing calls exit() or setlocale(), is tests/style/check_symbols.py's part.)
+/* test_guest.c - the library is a good guest in its host's process: after each public
+ * call the floating-point control, the locale, the working directory, errno, signal
+ * handlers, the signal mask and the environment are what they were, nothing was printed,
+ * and in the end no thread and no descriptor is left. (That nothing is writable but the
+ * CPU table, and that nothing calls exit() or setlocale(), is
+ * tests/style/check_symbols.py's part.)
  *
  * To add a public function, call it with CALL() in use_everything(). To add a property of
  * the process, add it to struct host, take() and compare(). */
@@ -452,8 +453,8 @@ static void handle(int signal_number)
     handled = 1;
 }
 
-/* The host's handlers never run on the library's threads: with the signal blocked here, it
- * stays pending although workers exist. */
+/* The host's handlers never run on the library's threads: with the signal blocked here,
+ * it stays pending although workers exist. */
 START_TEST(workers_take_no_signals)
 {
     ef_options opt;

@@ -1,5 +1,6 @@
-/* consumer.c - a program of somebody who uses the library: prints the version, the default
- * model's path and name, one a line. Built by run.py in every way that the README names. */
+/* consumer.c - a program of somebody who uses the library: prints the version, the
+ * default model's path and name, one a line. Built by run.py in every way that the README
+ * names. */
 #include <dfnet/dfnet.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
-/* driver.c - runs a fuzz target's LLVMFuzzerTestOneInput() on files and folders, so that a
- * corpus is replayed as a test with any compiler (meson test --suite corpus).
+/* driver.c - runs a fuzz target's LLVMFuzzerTestOneInput() on files and folders, so that
+ * a corpus is replayed as a test with any compiler (meson test --suite corpus).
  *
  *   fuzz_image FILE-OR-FOLDER...
  *

@@ -1,4 +1,5 @@
-/* fuzz_exif.c - any bytes as an EXIF block, and as a JPEG or PNG file that may have one. */
+/* fuzz_exif.c - any bytes as an EXIF block, and as a JPEG or PNG file that may have
+ * one. */
 #include "lib/image/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,8 +1,8 @@
-/* fuzz_resize.c - any sizes, crop and pixels through every filter. Filters without negative
- * weights must stay within the values they are given.
+/* fuzz_resize.c - any sizes, crop and pixels through every filter. Filters without
+ * negative weights must stay within the values they are given.
  *
- * Input: filter, format, width, height, crop x, y, w, h (signed), output width, height, pad
- * (one byte each, x and y two), then pixels, repeated as needed. */
+ * Input: filter, format, width, height, crop x, y, w, h (signed), output width, height,
+ * pad (one byte each, x and y two), then pixels, repeated as needed. */
 #include "lib/image/image.h"
 
 #include <stdlib.h>

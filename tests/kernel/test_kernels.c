@@ -1,10 +1,11 @@
-/* test_kernels.c - every row of kernels.def against the sums of kernels.h, written out here
- * in double. A new row is tested without a change to this file; a new operation needs a
- * case in case_make(), term() and nothing else.
+/* test_kernels.c - every row of kernels.def against the sums of kernels.h, written out
+ * here in double. A new row is tested without a change to this file; a new operation
+ * needs a case in case_make(), term() and nothing else.
  *
- * The allowed error comes from the sum itself: n terms added in any order in float are off
- * by at most about n * eps * sum|a * b| (Higham, Accuracy and Stability, section 4.2); the
- * activations have slopes of at most 1.1 and add a few units in the last place. */
+ * The allowed error comes from the sum itself: n terms added in any order in float are
+ * off by at most about n * eps * sum|a * b| (Higham, Accuracy and Stability, section
+ * 4.2); the activations have slopes of at most 1.1 and add a few units in the last
+ * place. */
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
 #include "tests/kernel/kcheck.h"
@@ -175,7 +176,8 @@ static double act_exact(enum dfn_act act, double x)
     return x;
 }
 
-/* The sum of one output element and the sum of its terms' magnitudes, from the contract. */
+/* The sum of one output element and the sum of its terms' magnitudes, from the
+ * contract. */
 static double exact_sum(const struct kcase *c, int img, int y, int x, int o, double *size)
 {
     const bool depthwise = c->kernel->op == DFN_OP_DWCONV;
@@ -281,7 +283,8 @@ START_TEST(random_shapes)
 }
 END_TEST
 
-/* A kernel of ones over an image of ones counts its taps; a single 1 in the kernel shifts. */
+/* A kernel of ones over an image of ones counts its taps; a single 1 in the kernel
+ * shifts. */
 START_TEST(depthwise_counts_and_shifts)
 {
     float in[5 * 7 * 2], w[9 * 2], out[5 * 7 * 2];

@@ -1,5 +1,5 @@
-/* test_memplan.c - the arena planner alone: 10,000 random plans, and the ones whose answer
- * is known. To add a case, add a START_TEST and list it in main(). */
+/* test_memplan.c - the arena planner alone: 10,000 random plans, and the ones whose
+ * answer is known. To add a case, add a START_TEST and list it in main(). */
 #include "lib/plan/memplan.h"
 #include "tests/support/support.h"
 
