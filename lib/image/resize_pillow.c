@@ -171,7 +171,7 @@ static void down(struct dfn_resize_job *job, const struct axis *x, const struct 
                  struct dfn_carver *c)
 {
     const int h = job->src.rect.h;
-    struct ring ring = {.slots = y->taps < h ? y->taps - 2 : h, .n = (size_t)job->out_w * 3};
+    struct ring ring = {.slots = y->taps < h ? y->taps : h, .n = (size_t)job->out_w * 3};
     ring.rows = dfn_carve(c, (size_t)ring.slots, ring.n);
     int32_t *sums = dfn_carve(c, ring.n, sizeof *sums);
     for (int i = 0; c->base && i < job->out_h; i++) {
