@@ -46,7 +46,18 @@ static ef_status load_fd(int fd, const char *where, const ef_options *opt, bool 
     if (at < 0)
         return dfn_fail_sys(err, errno, where, "has no position");
     const uint64_t size = st.st_size > at ? (uint64_t)(st.st_size - at) : 0;
-    return dfn_model_load_regular(fd, (uint64_t)at, size, where, opt, keep, out, err);
+    ef_model *model;
+    const ef_status status =
+        dfn_model_load_regular(fd, (uint64_t)at, size, where, opt, keep, &model, err);
+    if (status)
+        return status;
+    /* As if it had been a pipe: who goes on reading finds the end. */
+    if (lseek(fd, (off_t)size, SEEK_CUR) < 0) {
+        dfn_model_unref(model);
+        return dfn_fail_sys(err, errno, where, "cannot be moved to its end");
+    }
+    *out = model;
+    return EF_OK;
 }
 
 static ef_status load_path(const char *path, const ef_options *opt, bool keep,
@@ -57,7 +68,7 @@ static ef_status load_path(const char *path, const ef_options *opt, bool keep,
         fd = open(path, O_RDONLY | O_CLOEXEC);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        return dfn_fail_sys(err, errno, path, "cannot be opened");
+        return dfn_fail_sys(err, errno, *path ? path : "path", "cannot be opened");
     const ef_status st = load_fd(fd, path, opt, keep, out, err);
     close(fd);
     return st;

@@ -18,7 +18,8 @@ static const char metadata[] =
     "\"dfnet.variant\":\"custom\","
     "\"dfnet.activation\":\"swish\","
     "\"dfnet.stem\":\"1\","
-    "\"dfnet.stages\":\"fused,3,2,1,1,1,0;fused,3,1,2,1,1,0;mb,3,1,1,1,1,1;mb,3,2,2,1,1,1\","
+    "\"dfnet.stages\":\"fused,3,2,1,1,1,0;fused,3,1,2,1,1,0;mb,3,1,1,1,1,1;mb,3,2,2,1,1,"
+    "1\","
     "\"dfnet.head\":\"1\","
     "\"dfnet.outputs\":\"2\","
     "\"dfnet.padding\":\"fixed:0,1,0,1,1,1\","
@@ -117,7 +118,8 @@ static uint16_t half_of(float value)
     while (fraction >> (power + 1))
         power++;
     /* 2^power / 16, exponent bias 15. */
-    return (uint16_t)(sign | (power + 11) << 10 | (fraction - (1u << power)) << (10 - power));
+    return (uint16_t)(sign | (power + 11) << 10 |
+                      (fraction - (1u << power)) << (10 - power));
 }
 
 static void put(uint8_t *out, uint32_t bits, int bytes)

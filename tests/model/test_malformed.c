@@ -1,6 +1,6 @@
 /* test_malformed.c - files with exactly one defect each, and what the loader says to it:
- * the exact status and a word of the sentence (or of its place). lib/model/README.md has the
- * rules behind the table. */
+ * the exact status and a word of the sentence (or of its place). lib/model/README.md has
+ * the rules behind the table. */
 #include "tests/model/nano.h"
 #include "tests/support/support.h"
 
@@ -10,33 +10,38 @@
 
 struct defect {
     const char *name;
-    const char *find, *replacement; /* in the header's text                              */
+    const char *find, *replacement; /* in the header's text */
     ef_status status;
     const char *word;
 };
 
 /* A value of the nano's metadata, replaced. */
-#define VALUE(key, old, new) "\"dfnet." key "\":\"" old "\"", "\"dfnet." key "\":\"" new "\""
+#define VALUE(key, old, new)                                                             \
+    "\"dfnet." key "\":\"" old "\"", "\"dfnet." key "\":\"" new "\""
 #define F EF_E_FORMAT
-#define STAGES                                                                             \
-    "fused,3,2,1,1,1,0;fused,3,1,2,1,1,0;mb,3,1,1,1,1,1;mb,3,2,2,1,1,1"
+#define STAGES "fused,3,2,1,1,1,0;fused,3,1,2,1,1,0;mb,3,1,1,1,1,1;mb,3,2,2,1,1,1"
 #define STAGE_TAIL ";fused,3,1,2,1,1,0;mb,3,1,1,1,1,1;mb,3,2,2,1,1,1"
 #define X16 "mb,3,1,1,1,1,0;mb,3,1,1,1,1,0;mb,3,1,1,1,1,0;mb,3,1,1,1,1,0;"
 #define HEX60 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab"
-#define T255                                                                               \
-    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901"   \
-    "2345678901234567890123456789012345678901234567890123456789012345678901234567890123"   \
-    "4567890123456789012345678901234567890123456789012345678901234567890123456789012345678" \
+#define T255                                                                             \
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901" \
+    "2345678901234567890123456789012345678901234567890123456789012345678901234567890123" \
+    "4567890123456789012345678901234567890123456789012345678901234567890123456789012345" \
+    "678"                                                                                \
     "901234"
-#define STEM_W "\"stem.weight\":{\"dtype\":\"F32\",\"shape\":[1,3,3,3],\"data_offsets\":[0,108]}"
-#define STEM_B "\"stem.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[108,112]}"
-#define LAST                                                                               \
-    "\"classifier.weight\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[460,464]}"
+#define STEM_W                                                                           \
+    "\"stem.weight\":{\"dtype\":\"F32\",\"shape\":[1,3,3,3],\"data_offsets\":[0,108]}"
+#define STEM_B                                                                           \
+    "\"stem.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[108,112]}"
+#define LAST                                                                             \
+    "\"classifier.weight\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[460,"    \
+    "464]}"
 
 static const struct defect defects[] = {
     /* The header's JSON. */
     {"white space first", "{\"__meta", " {\"__meta", F, "byte 8"},
-    {"white space between", "\"dfnet.version\":\"1\"", "\"dfnet.version\": \"1\"", F, "byte"},
+    {"white space between", "\"dfnet.version\":\"1\"", "\"dfnet.version\": \"1\"", F,
+     "byte"},
     {"tab at the end", "[460,464]}}", "[460,464]}}\t", F, "spaces"},
     {"two objects", "[460,464]}}", "[460,464]}}{}", F, "spaces"},
     {"no closing brace", "[460,464]}}", "[460,464]}", F, "byte"},
@@ -45,7 +50,8 @@ static const struct defect defects[] = {
     {"comma at the end", "[460,464]}}", "[460,464]},}", F, "a string"},
     {"comma at the end of a list", "\"shape\":[1,3,3,3]", "\"shape\":[1,3,3,3,]", F,
      "unsigned integer"},
-    {"array instead of object", "{\"__metadata__\"", "[\"__metadata__\"", F, "expected {"},
+    {"array instead of object", "{\"__metadata__\"", "[\"__metadata__\"", F,
+     "expected {"},
     {"number as metadata", "\"dfnet.stem\":\"1\"", "\"dfnet.stem\":1", F, "a string"},
     {"string as shape", "\"shape\":[1,3,3,3]", "\"shape\":\"1\"", F, "expected ["},
     {"negative shape", "\"shape\":[1,3,3,3]", "\"shape\":[-1,3,3,3]", F, "byte"},
@@ -60,12 +66,14 @@ static const struct defect defects[] = {
     {"raw control character", "\"nano\"", "\"na\nno\"", F, "control"},
     {"invalid UTF-8", "\"nano\"", "\"na\xff\"", F, "UTF-8"},
     {"overlong UTF-8", "\"nano\"", "\"na\xc0\x80\"", F, "UTF-8"},
-    {"invalid UTF-8 in a user's value", "\"x.note\":\"\"", "\"x.note\":\"\xe9\"", F, "UTF-8"},
+    {"invalid UTF-8 in a user's value", "\"x.note\":\"\"", "\"x.note\":\"\xe9\"", F,
+     "UTF-8"},
     {"metadata not first", "{\"__metadata__\"", "{\"stem.weight\":{},\"__metadata__\"", F,
      "__metadata__"},
     {"metadata twice", ",\"stem.weight\"", ",\"__metadata__\":{},\"stem.weight\"", F,
      "__metadata__"},
-    {"metadata empty", "\"__metadata__\":{", "\"__metadata__\":{},\"a\":{", F, "a string"},
+    {"metadata empty", "\"__metadata__\":{", "\"__metadata__\":{},\"a\":{", F,
+     "a string"},
 
     /* Metadata keys. */
     {"version missing", "\"dfnet.version\":\"1\",", "", F, "dfnet.version"},
@@ -85,14 +93,16 @@ static const struct defect defects[] = {
     {"unknown key without prefix", "\"x.note\":\"\"", "\"y.note\":\"\"", F, "y.note"},
     {"key twice", "\"x.note\":\"\"", "\"dfnet.flip\":\"1\"", F, "twice"},
     {"user key twice", "\"x.note\":\"\"", "\"x.note\":\"\",\"x.note\":\"\"", F, "twice"},
-    {"key twice, once escaped", "\"x.note\":\"\"", "\"dfnet.fli\\u0070\":\"1\"", F, "twice"},
+    {"key twice, once escaped", "\"x.note\":\"\"", "\"dfnet.fli\\u0070\":\"1\"", F,
+     "twice"},
     {"key missing", "\"dfnet.license\":\"MIT\",", "", F, "dfnet.license: is missing"},
     {"hash missing", "\"dfnet.xxh3\":\"00000000000000000000000000000000\",", "", F,
      "dfnet.xxh3"},
 
     /* Metadata values. */
     {"role unknown", VALUE("role", "classifier", "painter"), F, "classifier, detector"},
-    {"role detector", VALUE("role", "classifier", "detector"), EF_E_UNSUPPORTED, "detector"},
+    {"role detector", VALUE("role", "classifier", "detector"), EF_E_UNSUPPORTED,
+     "detector"},
     {"name empty", VALUE("name", "nano", ""), F, "1 to 127"},
     {"name of 255 bytes", VALUE("name", "nano", T255), F, "255 bytes"},
     {"variant unknown", VALUE("variant", "custom", "b9"), F, "dfnet.variant"},
@@ -105,28 +115,36 @@ static const struct defect defects[] = {
     {"outputs 0", VALUE("outputs", "2", "0"), F, "dfnet.outputs"},
     {"outputs 65537", VALUE("outputs", "2", "65537"), F, "65536"},
     {"stages empty", VALUE("stages", STAGES, ""), F, "7"},
-    {"stage of another type", VALUE("stages", STAGES, "ds,3,2,1,1,1,0" STAGE_TAIL), F, "type"},
-    {"stage with 6 fields", VALUE("stages", STAGES, "fused,3,2,1,1,1" STAGE_TAIL), F, "7"},
-    {"stage with 8 fields", VALUE("stages", STAGES, "fused,3,2,1,1,1,0,0" STAGE_TAIL), F, "7"},
+    {"stage of another type", VALUE("stages", STAGES, "ds,3,2,1,1,1,0" STAGE_TAIL), F,
+     "type"},
+    {"stage with 6 fields", VALUE("stages", STAGES, "fused,3,2,1,1,1" STAGE_TAIL), F,
+     "7"},
+    {"stage with 8 fields", VALUE("stages", STAGES, "fused,3,2,1,1,1,0,0" STAGE_TAIL), F,
+     "7"},
     {"kernel 4", VALUE("stages", STAGES, "fused,4,2,1,1,1,0" STAGE_TAIL), F, "3 or 5"},
     {"kernel 7", VALUE("stages", STAGES, "fused,7,2,1,1,1,0" STAGE_TAIL), F, "kernel"},
     {"stride 3", VALUE("stages", STAGES, "fused,3,3,1,1,1,0" STAGE_TAIL), F, "stride"},
     {"stride 0", VALUE("stages", STAGES, "fused,3,0,1,1,1,0" STAGE_TAIL), F, "stride"},
     {"expand 17", VALUE("stages", STAGES, "fused,3,2,17,1,1,0" STAGE_TAIL), F, "expand"},
-    {"channels 0", VALUE("stages", STAGES, "fused,3,2,1,0,1,0" STAGE_TAIL), F, "channels"},
+    {"channels 0", VALUE("stages", STAGES, "fused,3,2,1,0,1,0" STAGE_TAIL), F,
+     "channels"},
     {"channels 8193", VALUE("stages", STAGES, "fused,3,2,1,8193,1,0" STAGE_TAIL), F,
      "channels"},
-    {"channels 2^32 + 1", VALUE("stages", STAGES, "fused,3,2,1,4294967297,1,0" STAGE_TAIL), F,
-     "channels"},
+    {"channels 2^32 + 1",
+     VALUE("stages", STAGES, "fused,3,2,1,4294967297,1,0" STAGE_TAIL), F, "channels"},
     {"repeats 0", VALUE("stages", STAGES, "fused,3,2,1,1,0,0" STAGE_TAIL), F, "repeats"},
-    {"repeats 65", VALUE("stages", STAGES, "fused,3,2,1,1,65,0" STAGE_TAIL), F, "repeats"},
-    {"se of a fused stage", VALUE("stages", STAGES, "fused,3,2,1,1,1,4" STAGE_TAIL), F, "se"},
+    {"repeats 65", VALUE("stages", STAGES, "fused,3,2,1,1,65,0" STAGE_TAIL), F,
+     "repeats"},
+    {"se of a fused stage", VALUE("stages", STAGES, "fused,3,2,1,1,1,4" STAGE_TAIL), F,
+     "se"},
     {"se 65", VALUE("stages", STAGES, "mb,3,2,1,1,1,65" STAGE_TAIL), F, "se"},
     {"stages end with ;", VALUE("stages", STAGES, STAGES ";"), F, "stage 4"},
-    {"17 stages", VALUE("stages", STAGES, X16 X16 X16 X16 "mb,3,1,1,1,1,0"), F, "16 stages"},
+    {"17 stages", VALUE("stages", STAGES, X16 X16 X16 X16 "mb,3,1,1,1,1,0"), F,
+     "16 stages"},
     {"257 blocks",
      VALUE("stages", STAGES,
-           "mb,3,1,1,1,64,0;mb,3,1,1,1,64,0;mb,3,1,1,1,64,0;mb,3,1,1,1,64,0;mb,3,1,1,1,1,0"),
+           "mb,3,1,1,1,64,0;mb,3,1,1,1,64,0;mb,3,1,1,1,64,0;mb,3,1,1,1,64,0;mb,3,1,1,1,1,"
+           "0"),
      F, "257 blocks"},
     {"padding unknown", VALUE("padding", "fixed:0,1,0,1,1,1", "valid"), F, "same, sym"},
     {"padding one short", VALUE("padding", "fixed:0,1,0,1,1,1", "fixed:0,1,0,1,1"), F,
@@ -141,30 +159,35 @@ static const struct defect defects[] = {
     {"resize unknown", VALUE("resize", "shorter:48", "crop"), F, "squash"},
     {"resize smaller than the crop", VALUE("resize", "shorter:48", "shorter:39"), F,
      "40 to 8192"},
-    {"resize without number", VALUE("resize", "shorter:48", "shorter:"), F, "dfnet.resize"},
+    {"resize without number", VALUE("resize", "shorter:48", "shorter:"), F,
+     "dfnet.resize"},
     {"filter unknown", VALUE("filter", "pillow-bicubic,opencv-linear", "lanczos"), F,
      "pillow-box"},
     {"three filters",
-     VALUE("filter", "pillow-bicubic,opencv-linear", "pillow-box,pillow-box,pillow-box"), F,
-     "3 values"},
-    {"second filter empty", VALUE("filter", "pillow-bicubic,opencv-linear", "pillow-box,"), F,
-     "dfnet.filter"},
+     VALUE("filter", "pillow-bicubic,opencv-linear", "pillow-box,pillow-box,pillow-box"),
+     F, "3 values"},
+    {"second filter empty",
+     VALUE("filter", "pillow-bicubic,opencv-linear", "pillow-box,"), F, "dfnet.filter"},
     {"mean of two", VALUE("mean", "0.485,0.456,0.406", "0.485,0.456"), F, "2 values"},
     {"mean not a number", VALUE("mean", "0.485,0.456,0.406", "nan,0,0"), F, "decimal"},
-    {"mean with decimal commas", VALUE("mean", "0.485,0.456,0.406", "0,485,0,456,0,406"), F,
-     "6 values"},
+    {"mean with decimal commas", VALUE("mean", "0.485,0.456,0.406", "0,485,0,456,0,406"),
+     F, "6 values"},
     {"mean infinite as float32", VALUE("mean", "0.485,0.456,0.406", "1e39,0,0"), F,
      "float32"},
     {"std 0", VALUE("std", "0.229,0.224,0.225", "0.229,0,0.225"), F, "greater than 0"},
-    {"std negative", VALUE("std", "0.229,0.224,0.225", "0.229,-1,0.225"), F, "greater than 0"},
-    {"std 0 as float32", VALUE("std", "0.229,0.224,0.225", "1e-60,1,1"), F, "greater than 0"},
+    {"std negative", VALUE("std", "0.229,0.224,0.225", "0.229,-1,0.225"), F,
+     "greater than 0"},
+    {"std 0 as float32", VALUE("std", "0.229,0.224,0.225", "1e-60,1,1"), F,
+     "greater than 0"},
     {"flip 2", VALUE("flip", "1", "2"), F, "0, 1"},
     {"one label for two outputs", VALUE("labels", "real\\nfake", "real"), F, "1 values"},
-    {"a label of 256 bytes", VALUE("labels", "real\\nfake", "a\\n" T255 "5"), F, "label 1"},
+    {"a label of 256 bytes", VALUE("labels", "real\\nfake", "a\\n" T255 "5"), F,
+     "label 1"},
     {"output unknown", VALUE("output", "softmax", "tanh"), F, "sigmoid"},
     {"fake beyond the outputs", VALUE("fake", "1", "2"), F, "0 to 1"},
     {"fake negative", VALUE("fake", "1", "-1"), F, "plain integer"},
-    {"margin of three", VALUE("face.margin", "0.25,-0.5,0.125,1e-1", "0,0,0"), F, "3 values"},
+    {"margin of three", VALUE("face.margin", "0.25,-0.5,0.125,1e-1", "0,0,0"), F,
+     "3 values"},
     {"face shape unknown", VALUE("face.shape", "square", "round"), F, "box, square"},
     {"face outside unknown", VALUE("face.outside", "shift", "mirror"), F, "clamp"},
     {"pad 256", VALUE("face.pad", "1,2,255", "1,2,256"), F, "0 to 255"},
@@ -174,17 +197,19 @@ static const struct defect defects[] = {
     {"thresholds falling", VALUE("thresholds", "0.25,0.75", "0.75,0.25"), F, "rising"},
     {"thresholds above 1", VALUE("thresholds", "0.25,0.75", "0.25,1.5"), F, "rising"},
     {"thresholds below 0", VALUE("thresholds", "0.25,0.75", "-0.25,0.75"), F, "rising"},
-    {"source too long", VALUE("source", "n\\u00e9", T255 T255 T255 T255 "0123"), F, "1024"},
+    {"source too long", VALUE("source", "n\\u00e9", T255 T255 T255 T255 "0123"), F,
+     "1024"},
     {"license too long", VALUE("license", "MIT", T255 T255 T255 T255 "0123"), F, "1024"},
     {"sha256 too short", VALUE("source.sha256", HEX60 "cdef", HEX60), F, "64"},
-    {"sha256 not hexadecimal", VALUE("source.sha256", HEX60 "cdef", HEX60 "cdeg"), F, "64"},
+    {"sha256 not hexadecimal", VALUE("source.sha256", HEX60 "cdef", HEX60 "cdeg"), F,
+     "64"},
     {"reference seed beyond 64 bits",
      VALUE("reference", "18446744073709551615,32,33", "18446744073709551616,32,33"), F,
      "plain integer"},
-    {"reference too small", VALUE("reference", "18446744073709551615,32,33", "1,31,33"), F,
-     "32 to 512"},
-    {"reference too large", VALUE("reference", "18446744073709551615,32,33", "1,32,513"), F,
-     "32 to 512"},
+    {"reference too small", VALUE("reference", "18446744073709551615,32,33", "1,31,33"),
+     F, "32 to 512"},
+    {"reference too large", VALUE("reference", "18446744073709551615,32,33", "1,32,513"),
+     F, "32 to 512"},
     {"one logit for two outputs", VALUE("reference.logits", "0.1,-2.5e-05", "0.1"), F,
      "1 values"},
     {"a logit is infinite", VALUE("reference.logits", "0.1,-2.5e-05", "0.1,1e309"), F,
@@ -196,10 +221,12 @@ static const struct defect defects[] = {
     {"tensor unknown", "\"head.bias\":", "\"head.gamma\":", F, "head.gamma"},
     {"tensor twice", STEM_W, STEM_W "," STEM_W, F, "stem.weight: appears twice"},
     {"tensors out of order", STEM_W "," STEM_B, STEM_B "," STEM_W, F, "lies at"},
-    {"shape differs", "\"shape\":[1,3,3,3]", "\"shape\":[3,1,3,3]", F, "expected [1,3,3,3]"},
+    {"shape differs", "\"shape\":[1,3,3,3]", "\"shape\":[3,1,3,3]", F,
+     "expected [1,3,3,3]"},
     {"shape with fewer numbers", "\"shape\":[1,3,3,3]", "\"shape\":[1,3,9]", F,
      "has shape [1,3,9]"},
-    {"shape with five numbers", "\"shape\":[1,3,3,3]", "\"shape\":[1,3,3,3,1]", F, "too many"},
+    {"shape with five numbers", "\"shape\":[1,3,3,3]", "\"shape\":[1,3,3,3,1]", F,
+     "too many"},
     {"shape empty", "\"shape\":[1,3,3,3]", "\"shape\":[]", F, "unsigned integer"},
     {"shape wraps", "\"shape\":[1,3,3,3]", "\"shape\":[18446744073709551615,3,3,3]", F,
      "has shape"},
@@ -209,10 +236,10 @@ static const struct defect defects[] = {
     {"tensor without dtype", "\"dtype\":\"F32\",", "", F, "has no dtype"},
     {"tensor without shape", "\"shape\":[1,3,3,3],", "", F, "has no shape"},
     {"tensor without offsets", ",\"data_offsets\":[0,108]", "", F, "has no data_offsets"},
-    {"tensor with a fourth key", "\"dtype\":\"F32\",", "\"dtype\":\"F32\",\"a\":\"b\",", F,
-     "byte"},
-    {"tensor with a key twice", "\"dtype\":\"F32\",", "\"dtype\":\"F32\",\"dtype\":\"F32\",", F,
-     "twice"},
+    {"tensor with a fourth key", "\"dtype\":\"F32\",", "\"dtype\":\"F32\",\"a\":\"b\",",
+     F, "byte"},
+    {"tensor with a key twice", "\"dtype\":\"F32\",",
+     "\"dtype\":\"F32\",\"dtype\":\"F32\",", F, "twice"},
     {"offsets of one number", "[0,108]", "[0]", F, "1 data_offsets"},
     {"offsets of three numbers", "[0,108]", "[0,108,108]", F, "too many"},
     {"offsets backwards", "[0,108]", "[108,0]", F, "lies at"},
@@ -255,7 +282,8 @@ static void expect(const char *name, ef_status status, const char *word)
     snprintf(text, sizeof text, "%s: %s", err.where, err.what);
     ck_assert_msg(strstr(text, word) != NULL, "%s: '%s' is not in: %s", name, word, text);
     ck_assert_msg(!strncmp(err.where, "memory", 6), "%s: %s", name, err.where);
-    ck_assert_int_eq(ef_model_validate_memory(nano.file, nano.size, &opt, NULL, &other), st);
+    ck_assert_int_eq(ef_model_validate_memory(nano.file, nano.size, &opt, NULL, &other),
+                     st);
     ck_assert_str_eq(other.where, err.where);
     ck_assert_str_eq(other.what, err.what);
     ck_assert_int_eq(mem.live, 0);
@@ -289,9 +317,20 @@ static uint64_t length(void)
 START_TEST(impossible_lengths)
 {
     const uint64_t n = length();
-    const uint64_t wrong[] = {0, 1, n - 1, n + 1, n + 64, nano.size - 8, nano.size,
-                              ((uint64_t)4 << 20) + 56, 0x7fffffff, 0x80000000, 0xffffffff,
-                              (uint64_t)INT64_MAX, (uint64_t)1 << 63, UINT64_MAX,
+    const uint64_t wrong[] = {0,
+                              1,
+                              n - 1,
+                              n + 1,
+                              n + 64,
+                              nano.size - 8,
+                              nano.size,
+                              ((uint64_t)4 << 20) + 56,
+                              0x7fffffff,
+                              0x80000000,
+                              0xffffffff,
+                              (uint64_t)INT64_MAX,
+                              (uint64_t)1 << 63,
+                              UINT64_MAX,
                               UINT64_MAX - 7};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         put_length(wrong[i]);
@@ -351,8 +390,8 @@ END_TEST
 
 START_TEST(numbers_that_are_none)
 {
-    static const uint32_t f32[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffffffff,
-                                   0x7fffffff};
+    static const uint32_t f32[] = {0x7f800000, 0xff800000, 0x7fc00000,
+                                   0x7f800001, 0xffffffff, 0x7fffffff};
     static const uint16_t f16[] = {0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff};
     size_t at = 0;
     for (int t = 0; t < NANO_TENSORS; t++) {
@@ -376,9 +415,12 @@ END_TEST
 
 START_TEST(hash_of_another_form)
 {
-    static const char *const values[] = {
-        "0", "", "ABCDEF00000000000000000000000000", "000000000000000000000000000000000",
-        "\\u0030000000000000000000000000000000\\u0030", "0000000000000000 000000000000000"};
+    static const char *const values[] = {"0",
+                                         "",
+                                         "ABCDEF00000000000000000000000000",
+                                         "000000000000000000000000000000000",
+                                         "\\u0030000000000000000000000000000000\\u0030",
+                                         "0000000000000000 000000000000000"};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         char member[128];
         snprintf(member, sizeof member, "\"dfnet.xxh3\":\"%s\"", values[i]);
@@ -386,8 +428,8 @@ START_TEST(hash_of_another_form)
             &nano, "\"dfnet.xxh3\":\"00000000000000000000000000000000\"", member));
         nano_assemble(&nano);
         expect(values[i], F, "metadata dfnet.xxh3");
-        ck_assert(nano_replace(
-            &nano, member, "\"dfnet.xxh3\":\"00000000000000000000000000000000\""));
+        ck_assert(nano_replace(&nano, member,
+                               "\"dfnet.xxh3\":\"00000000000000000000000000000000\""));
     }
     nano_assemble(&nano);
     expect("a hash that is still zeros", F, "damaged");
@@ -396,8 +438,9 @@ END_TEST
 
 START_TEST(more_tensors_than_the_header_can_list)
 {
-    ck_assert(nano_replace(&nano, STAGES,
-                           "mb,3,1,2,1,64,1;mb,3,1,2,1,64,1;mb,3,1,2,1,64,1;mb,3,1,2,1,64,1"));
+    ck_assert(
+        nano_replace(&nano, STAGES,
+                     "mb,3,1,2,1,64,1;mb,3,1,2,1,64,1;mb,3,1,2,1,64,1;mb,3,1,2,1,64,1"));
     ck_assert(nano_replace(&nano, "fixed:0,1,0,1,1,1", "same"));
     nano_assemble(&nano);
     nano_repair(nano.file, nano.size);
@@ -418,8 +461,8 @@ END_TEST
 
 START_TEST(misaligned_f32)
 {
-    /* classifier.weight first as F16 with 2 elements leaves 4 bytes: aligned. Three halves do
-     * not: the stem's bias as F16 before F32. */
+    /* classifier.weight first as F16 with 2 elements leaves 4 bytes: aligned. Three
+     * halves do not: the stem's bias as F16 before F32. */
     ck_assert(nano_replace(&nano, "\"stem.bias\":{\"dtype\":\"F32\"",
                            "\"stem.bias\":{\"dtype\":\"F16\""));
     ck_assert(nano_replace(&nano, "[108,112]", "[108,110]"));
@@ -460,7 +503,8 @@ END_TEST
 START_TEST(padding_that_leaves_nothing)
 {
     /* Nine halvings without padding: 32 -> 15 -> 7 -> 3 -> 1 -> nothing. */
-    static const char stages[] = "mb,3,2,1,1,1,0;mb,3,2,1,1,1,0;mb,3,2,1,1,1,0;mb,3,2,1,1,1,0";
+    static const char stages[] =
+        "mb,3,2,1,1,1,0;mb,3,2,1,1,1,0;mb,3,2,1,1,1,0;mb,3,2,1,1,1,0";
     ck_assert(nano_replace(&nano, STAGES, stages));
     ck_assert(nano_replace(&nano, "fixed:0,1,0,1,1,1", "fixed:0,0,0,0,0,0,0,0,0,0"));
     nano_assemble(&nano);
