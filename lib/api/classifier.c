@@ -89,6 +89,9 @@ static ef_status check(const ef_classifier_options *w, ef_error *err)
         return dfn_fail(err, EF_E_ARG, "classifier options struct_size",
                         "is %zu; call ef_classifier_options_init() first",
                         w->struct_size);
+    if (!dfn_tail_is_zero(w, sizeof *w, w->struct_size))
+        return dfn_fail(err, EF_E_VERSION, "classifier options",
+                        "set a field that this version of the library does not have");
     if (w->detector)
         return dfn_fail(err, EF_E_UNSUPPORTED, "detector",
                         "this version of the library runs no detector; give boxes");
@@ -374,8 +377,9 @@ ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box 
                         : !img ? "img"
                                : "boxes",
                         "is NULL");
-    if (!n)
-        return dfn_fail(err, EF_E_ARG, "n", "is 0");
+    /* No array is larger than half of all addresses. */
+    if (!n || n > SIZE_MAX / 2 / sizeof *boxes)
+        return dfn_fail(err, EF_E_ARG, "n", "is %zu; there is no such array", n);
     return classify(c, img, boxes, n, out, err);
 }
 

@@ -53,6 +53,15 @@ static ef_status check(const ef_options *o, ef_error *err)
     return EF_OK;
 }
 
+bool dfn_tail_is_zero(const void *what, size_t known, size_t size)
+{
+    const unsigned char *bytes = what;
+    for (size_t i = known; i < size; i++)
+        if (bytes[i])
+            return false;
+    return true;
+}
+
 ef_status dfn_options_resolve(const ef_options *opt, ef_options *full, ef_error *err)
 {
     *full = defaults;
@@ -63,12 +72,9 @@ ef_status dfn_options_resolve(const ef_options *opt, ef_options *full, ef_error 
                         "is %zu; call ef_options_init() first", opt->struct_size);
     memcpy(full, opt, sizeof *full);
     full->struct_size = sizeof *full;
-    /* A field that this library does not know must not ask for anything. */
-    const unsigned char *extra = (const unsigned char *)opt + sizeof *full;
-    for (size_t i = 0; i < opt->struct_size - sizeof *full; i++)
-        if (extra[i])
-            return dfn_fail(err, EF_E_VERSION, "options",
-                            "set a field that this version of the library does not have");
+    if (!dfn_tail_is_zero(opt, sizeof *full, opt->struct_size))
+        return dfn_fail(err, EF_E_VERSION, "options",
+                        "set a field that this version of the library does not have");
     return check(full, err);
 }
 

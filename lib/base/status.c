@@ -34,7 +34,8 @@ static void fill(ef_error *err, ef_status status, int sys, const char *where,
     memset(err, 0, sizeof *err);
     err->status = status;
     err->sys = sys;
-    snprintf(err->where, sizeof err->where, "%s", where);
+    /* A file may be called "", a place may not. */
+    snprintf(err->where, sizeof err->where, "%s", *where ? where : "(empty name)");
     vsnprintf(err->what, sizeof err->what, what, args);
     make_printable(err->where);
     make_printable(err->what);
