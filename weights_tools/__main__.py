@@ -49,6 +49,14 @@ _INFO_EXAMPLES = """examples:
   python3 -m weights_tools info b0.safetensors --json
 """
 
+_VERIFY_EXAMPLES = """examples:
+  # the stored reference logits, computed again by libdfnet (and by torch, if it is there)
+  python3 -m weights_tools verify b0.safetensors
+
+  # layer by layer, and against the checkpoint that it was made from
+  python3 -m weights_tools verify b0.safetensors --layers --source b0.pth
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """Help that starts with examples; usage errors end with code 1, not argparse's 2."""
@@ -298,7 +306,12 @@ def build_parser() -> argparse.ArgumentParser:
     info_parser.add_argument("--json", action="store_true", help="as one JSON object")
     info_parser.set_defaults(run=_run_info)
 
-    verify_parser = commands.add_parser("verify", help="compare a model file with the library")
+    verify_parser = commands.add_parser(
+        "verify",
+        help="compare a model file with the library",
+        description="Computes a model's logits in several ways and compares them.",
+        examples=_VERIFY_EXAMPLES,
+    )
     verify.add_arguments(verify_parser)
     verify_parser.set_defaults(run=_run_verify)
     return parser

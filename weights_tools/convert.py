@@ -240,7 +240,7 @@ def _lines(
     prefix = f", prefix {found.prefix}" if found.prefix else ""
     lines = [
         f"read      {meta.source}: {container}{place}, {found.scheme.name} names{prefix}",
-        f"variant   {found.arch.variant}, {found.arch.outputs} outputs, classifier "
+        f"variant   {found.arch.variant}, outputs {found.arch.outputs}, classifier "
         f"{found.layers[-1].source}",
         f"defaults  {chosen.origin}",
         f"folded    batch normalisation, eps {eps!r}; padding {meta.padding}",

@@ -11,6 +11,11 @@ class InputRefused(ValueError):
     """A file, tensor or combination of options that the converter does not accept."""
 
 
+def plain(name: str, limit: int = 200) -> str:
+    """A name from a file made safe to print: escaped and cut, without quotes."""
+    return shown(name, limit)[1:-1]
+
+
 def shown(text: object, limit: int = 80) -> str:
     """Text from a file made safe to print: escaped, quoted and cut to `limit` characters."""
     if isinstance(text, str):

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 
 from .arch import MAX_OUTPUTS, VARIANTS, Architecture, Block, variant
 from .checkpoint import FLOATS, LazyTensor
-from .errors import InputRefused, shown
+from .errors import InputRefused, plain, shown
 
 # Where a training script puts the state dict, most specific first: of several the first wins.
 WRAPPERS = (
@@ -268,15 +268,18 @@ def _refuse_other_networks(entries: Mapping[str, object]) -> None:
     for name, value in entries.items():
         shape = value.shape if isinstance(value, LazyTensor) else ()
         if _ends(name, "attentions.conv.weight"):
-            raise InputRefused(f"tensor {name}: is a WS-DAN attention head, not supported yet")
+            raise InputRefused(
+                f"tensor {plain(name)}: is a WS-DAN attention head, not supported yet"
+            )
         if ".attconv." in "." + name:
             raise InputRefused(
-                f"tensor {name}: is the attention layer of EfficientNetAutoAtt, not supported yet"
+                f"tensor {plain(name)}: is the attention layer of EfficientNetAutoAtt, "
+                f"not supported yet"
             )
         if len(shape) == 5:
             raise InputRefused(
-                f"tensor {name}: is a temporal (5-D) convolution of shape {list(shape)}, not "
-                f"supported yet"
+                f"tensor {plain(name)}: is a temporal (5-D) convolution of shape "
+                f"{list(shape)}, not supported yet"
             )
 
 
@@ -419,7 +422,7 @@ def _compare(
             problems.append(f"tensor {name}: is of type {tensor.dtype}, expected floats")
     allowed = {*expected, *counters, *unused, *_IGNORED}
     problems += [
-        f"tensor {shown(name)[1:-1]}: has shape {list(tensor.shape)}, expected no such tensor"
+        f"tensor {plain(name)}: has shape {list(tensor.shape)}, expected no such tensor"
         for name, tensor in state.items()
         if name not in allowed and not _is_ignored(name)
     ]

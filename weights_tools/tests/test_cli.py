@@ -37,7 +37,7 @@ def source(tmp_path_factory) -> Path:
 def test_convert_then_info(tmp_path, source):
     done = run("convert", source, "-o", "m.safetensors", "--dtype", "f16", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "variant   b0, 2 outputs" in done.stdout and "eps 0.001; padding same" in done.stdout
+    assert "variant   b0, outputs 2" in done.stdout and "eps 0.001; padding same" in done.stdout
     shown = run("info", tmp_path / "m.safetensors")
     assert shown.returncode == 0 and "blocks.15.project.weight" in shown.stdout
     facts = json.loads(run("info", tmp_path / "m.safetensors", "--json").stdout)
@@ -80,7 +80,7 @@ def test_wrong_usage_ends_with_1(arguments):
     assert done.stderr.startswith("usage: ") and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [(), ("convert",), ("info",)])
+@pytest.mark.parametrize("command", [(), ("convert",), ("info",), ("verify",)])
 def test_help_starts_with_examples(command):
     done = run(*command, "--help")
     assert done.returncode == 0 and done.stdout.startswith("examples:\n")

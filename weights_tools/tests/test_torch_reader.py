@@ -31,7 +31,9 @@ def opened(path, data: bytes):
 def refused(path, data: bytes, *words: str) -> str:
     with pytest.raises(InputRefused) as caught:
         opened(path, data)
-    message = str(caught.value)
+    # The folder's name holds the test's and with it many a word that is looked for.
+    place, _, message = str(caught.value).partition("/file.pth: ")
+    assert place == str(path) and message
     for word in words:
         assert word in message
     assert "\n" not in message
@@ -214,7 +216,7 @@ def test_attacks_are_refused_without_execution(tmp_path, legacy, name):
     canary = tmp_path / "canary"
     body = attacks(str(canary))[name]
     data = pw.legacy_bytes(None, pickle=body) if legacy else pw.zip_bytes(None, pickle=body)
-    refused(tmp_path, data, "file.pth: ")
+    refused(tmp_path, data)
     assert not canary.exists()
 
 
