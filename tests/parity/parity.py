@@ -44,7 +44,7 @@ NATIVE_LIMIT = 5e9
 BIG_SIZE = 96
 ODD_SIZE = (97, 75)
 #: Pictures at once, and how often; the batch is what the variances are taken over.
-CALIBRATION_BATCH, CALIBRATION_BATCHES = 16, 2
+CALIBRATION_BATCH, CALIBRATION_BATCHES = 32, 1
 QUICK = ("torchvision/b0", "timm/b0", "timm/lite0", "timm/v2-b0")
 
 
@@ -114,7 +114,7 @@ def pictures(count: int, size: tuple[int, int], generator: torch.Generator) -> t
     White noise would not do: deep layers average it away, and all inputs give the same logits.
     """
     total = torch.zeros(count, 3, *size)
-    cells, layers = 1, 0
+    cells, layers = 4, 0
     while cells <= 2 * max(size):
         grid = [min(cells, side) for side in size]
         noise = torch.randn(count, 3, *grid, generator=generator)
