@@ -250,7 +250,7 @@ static bool read_frame(struct dfn_bytes b, struct facts *f)
     return true;
 }
 
-/* Entropy-coded bytes up to the next marker that is not a restart: FF 00 is a data byte. */
+/* Entropy-coded bytes up to the next marker that is not a restart; FF 00 is data. */
 static bool skip_scan(struct dfn_bytes *b)
 {
     while (b->left >= 2) {

@@ -3,13 +3,13 @@
  * Scratch, for a crop of w x h pixels and an output of W x H, in bytes, each part rounded
  * up to DFN_ALIGN:
  *   both      one row of the crop, 3 w, if it has to be converted or padded
- *   Pillow    tables of 4 W (k + 2) and 4 H (k + 2), k the taps of an axis
- *             (2 ceil(support * max(1, w / W)) + 1); min(h, k) rows of 3 W between the
- *             passes; one row of 12 W sums
- *   OpenCV    tables of at most 24 (w + 2 W) and 24 (h + 2 H); two rows of 12 W (area) or
- *             one to four rows of 12 W (linear, cubic)
- * With sides of at most 65535 that is below 32 MiB but for Pillow shrinking to a few rows
- * of great width, where min(h, k) rows are needed at most: h 3 W bytes. */
+ *   Pillow    tables of at most 16 w + 28 W and 16 h + 28 H; rows of 3 W between the
+ *             passes and of 12 W for sums: 1 and at most 6 if the height shrinks, else at
+ *             most 5 and 1
+ *   OpenCV    tables of at most 24 (w + 2 W) and 24 (h + 2 H); rows of 12 W: two (area)
+ *             or two to four (linear, cubic)
+ * With sides of at most 65535 that is below 16 MiB.
+ */
 #ifndef DFN_IMAGE_RESIZE_H
 #define DFN_IMAGE_RESIZE_H
 

@@ -1,17 +1,17 @@
-/* resize_opencv.c - OpenCV's cv::resize() of 8-bit pictures: INTER_AREA, INTER_LINEAR and
- * INTER_CUBIC. Called by resize.c.
+/* resize_opencv.c - OpenCV's cv::resize() of 8-bit pictures: INTER_AREA, INTER_LINEAR
+ * and INTER_CUBIC. Called by resize.c.
  *
  * What OpenCV does, as its documentation and its results say (tests/image compares):
  *   area    both axes shrink, or keep their size: the mean of the pixels under an output
- *           pixel, those that are cut weighted by their share, in float; with whole-number
+ *           pixel, those that are cut weighted by their share, in float; with whole
  *           factors the exact sum. If an axis grows: linear with other fractions.
  *   linear  two taps an axis around the centre-aligned position; weights of 11 bits.
  *           Shrinking by exactly 2 x 2 is area.
- *   cubic   four taps, Keys with a = -0.75; borders repeat. OpenCV's packages for x86 leave
- *           this one to Intel's IPP, which computes in float; OpenCV without IPP uses
- *           weights of 11 bits and differs from that by 1 in about 4 % of the values.
- *           This is IPP's result but for ties that it rounds otherwise: 1 value in 100 000
- *           of noise, 2 in 1000 of black-and-white noise, by 1.
+ *   cubic   four taps, Keys with a = -0.75; borders repeat. OpenCV's packages for x86
+ *           leave this one to Intel's IPP, which computes in float; OpenCV without IPP
+ *           uses weights of 11 bits and differs from that by 1 in about 4 % of the
+ *           values. This is IPP's result but for ties that it rounds otherwise: 1 value
+ *           in 100 000 of noise, 2 in 1000 of black-and-white noise, by 1.
  * None but area is antialiased; area and linear are OpenCV's bits.
  *
  * Crop rows [w][3] uint8 -> sums or a ring of rows [W][3] float -> out rows [W][3]. */

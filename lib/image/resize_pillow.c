@@ -9,12 +9,15 @@
  * Facts from Pillow's documentation ("Concepts: filters") and its behaviour, which
  * tests/image checks; filters: Keys, "Cubic convolution interpolation", 1981, a = -0.5.
  *
- * Crop rows [w][3] -> ring of rows [W][3] -> out rows [W][3]. Output rows move down the
- * crop, so a ring of as many rows as the vertical filter has taps holds all that is
- * needed. */
+ * Crop rows [w][3] -> rows [W][3] -> out rows [W][3]. The second pass meets the crop's
+ * rows once, from top to bottom. If it shrinks, each row is added to the sums of the few
+ * output rows that it belongs to; if it enlarges, a ring keeps the few that an output
+ * row is made of. Either way what is held does not grow with the crop's height.
+ */
 #include "lib/image/resize.h"
 
 #include <math.h>
+#include <string.h>
 
 #define FRACTION_BITS 22
 #define HALF ((int32_t)1 << (FRACTION_BITS - 1))
@@ -142,52 +145,74 @@ static void add_row(int32_t *sums, const uint8_t *row, int32_t w, size_t n)
         sums[i] += row[i] * w;
 }
 
-/* Between the passes. */
-struct ring {
-    uint8_t *rows; /* [slots][n] */
-    int slots;
-    int filled; /* crop rows 0 .. filled - 1 have been put in */
-    size_t n;   /* bytes of a row: 3 W */
-};
-
-static uint8_t *slot(const struct ring *r, int y)
-{
-    return r->rows + (size_t)(y % r->slots) * r->n;
-}
-
-/* Crop row y after the horizontal pass. */
-static void push(struct ring *r, struct dfn_resize_job *job, const struct axis *x, int y)
+/* Crop row y after the horizontal pass, if there is one: in to, or where it lies. */
+static const uint8_t *cross(struct dfn_resize_job *job, const struct axis *x, int y,
+                            uint8_t *to)
 {
     const uint8_t *row = dfn_source_row(&job->src, y);
-    if (x)
-        across(x, row, slot(r, y), job->out_w);
-    else
-        for (size_t i = 0; i < r->n; i++)
-            slot(r, y)[i] = row[i];
+    if (!x)
+        return row;
+    across(x, row, to, job->out_w);
+    return to;
 }
 
-/* Both passes, or the vertical one only if x is NULL. */
-static void down(struct dfn_resize_job *job, const struct axis *x, const struct axis *y,
-                 struct dfn_carver *c)
+static void begin_sums(int32_t *sums, size_t n)
 {
-    const int h = job->src.rect.h;
-    struct ring ring = {.slots = y->taps < h ? y->taps : h, .n = (size_t)job->out_w * 3};
-    ring.rows = dfn_carve(c, (size_t)ring.slots, ring.n);
-    int32_t *sums = dfn_carve(c, ring.n, sizeof *sums);
+    for (size_t i = 0; i < n; i++)
+        sums[i] = HALF;
+}
+
+static void finish_sums(const int32_t *sums, uint8_t *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = to_pixel(sums[i]);
+}
+
+/* Vertical pass with fewer output rows than crop rows. Taps of neighbours overlap: a
+ * crop row is in those of 2 * support / scale + 2 output rows at most, and scale > 1. */
+static void shrink(struct dfn_resize_job *job, const struct axis *x, const struct axis *y,
+                   struct dfn_carver *c)
+{
+    const size_t n = (size_t)job->out_w * 3;
+    const int slots = (int)(2 * support_of(job->filter, 1.0)) + 2;
+    uint8_t *row = dfn_carve(c, n, sizeof *row);
+    int32_t *sums = dfn_carve(c, n * (unsigned)slots, sizeof *sums);
+    /* Output rows below `done` are written, those below `begun` have sums. */
+    int begun = 0, done = 0;
+    for (int k = y->first ? y->first[0] : 0; c->base && done < job->out_h; k++) {
+        const uint8_t *p = cross(job, x, k, row);
+        for (; begun < job->out_h && y->first[begun] <= k; begun++)
+            begin_sums(sums + (size_t)(begun % slots) * n, n);
+        for (int i = done; i < begun; i++)
+            add_row(sums + (size_t)(i % slots) * n, p,
+                    y->weight[(ptrdiff_t)i * y->taps + k - y->first[i]], n);
+        for (; done < begun && y->first[done] + y->count[done] <= k + 1; done++)
+            finish_sums(sums + (size_t)(done % slots) * n, dfn_out_row(job, done), n);
+    }
+}
+
+/* Vertical pass with more output rows than crop rows: at most 2 * 2 + 1 taps. */
+static void enlarge(struct dfn_resize_job *job, const struct axis *x,
+                    const struct axis *y, struct dfn_carver *c)
+{
+    const size_t n = (size_t)job->out_w * 3;
+    uint8_t *ring = dfn_carve(c, n * (unsigned)y->taps, sizeof *ring);
+    int32_t *sums = dfn_carve(c, n, sizeof *sums);
+    /* Crop rows below `filled` have been through; the last `taps` of them are there. */
+    int filled = 0;
     for (int i = 0; c->base && i < job->out_h; i++) {
-        const int end = y->first[i] + y->count[i];
-        if (ring.filled < y->first[i])
-            ring.filled = y->first[i];
-        for (; ring.filled < end; ring.filled++)
-            push(&ring, job, x, ring.filled);
-        for (size_t k = 0; k < ring.n; k++)
-            sums[k] = HALF;
-        for (int k = 0; k < y->count[i]; k++)
-            add_row(sums, slot(&ring, y->first[i] + k),
-                    y->weight[(ptrdiff_t)i * y->taps + k], ring.n);
-        uint8_t *out = dfn_out_row(job, i);
-        for (size_t k = 0; k < ring.n; k++)
-            out[k] = to_pixel(sums[k]);
+        const int first = y->first[i], end = first + y->count[i];
+        for (; filled < end; filled++) {
+            uint8_t *to = ring + (size_t)(filled % y->taps) * n;
+            const uint8_t *row = cross(job, x, filled, to);
+            if (row != to)
+                memcpy(to, row, n);
+        }
+        begin_sums(sums, n);
+        for (int k = first; k < end; k++)
+            add_row(sums, ring + (size_t)(k % y->taps) * n,
+                    y->weight[(ptrdiff_t)i * y->taps + k - first], n);
+        finish_sums(sums, dfn_out_row(job, i), n);
     }
 }
 
@@ -200,7 +225,10 @@ void dfn_resize_pillow(struct dfn_resize_job *job, struct dfn_carver *c)
         make_axis(&x, r->w, job->out_w, job->filter, c);
     if (vertical) {
         make_axis(&y, r->h, job->out_h, job->filter, c);
-        down(job, horizontal ? &x : NULL, &y, c);
+        if (r->h > job->out_h)
+            shrink(job, horizontal ? &x : NULL, &y, c);
+        else
+            enlarge(job, horizontal ? &x : NULL, &y, c);
         return;
     }
     for (int i = 0; c->base && i < job->out_h; i++)

@@ -31,9 +31,11 @@ struct budget {
 };
 static _Thread_local struct budget *budget;
 
+/* Zeroed: a JPEG that names a Huffman table which it never defines makes stb_image 2.27
+ * decode with whatever was there before, and index with the result. */
 static void *stb_alloc(size_t size)
 {
-    void *p = size <= budget->left ? dfn_alloc(budget->a, size) : NULL;
+    void *p = size <= budget->left ? dfn_calloc(budget->a, size) : NULL;
     if (p)
         budget->left -= size;
     else

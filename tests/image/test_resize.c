@@ -1,6 +1,6 @@
 /* test_resize.c - every filter against Pillow's and OpenCV's results (make_goldens.py),
  * formats and crops against each other, wrong arguments, and the scratch's memory. */
-#include "lib/base/mem.h"
+#include "lib/image/resize.h"
 #include "tests/image/golden.h"
 
 #define FILTERS 6
@@ -340,11 +340,41 @@ START_TEST(the_largest_sides_work)
                                  &scratch, NULL, NULL),
                       EF_OK, NULL);
         ck_assert_mem_eq(wide, line, (size_t)65535 * 3);
-        ck_assert_uint_lt(scratch.size, (size_t)32 << 20);
+        ck_assert_uint_lt(scratch.size, (size_t)16 << 20);
         dfn_scratch_free(&scratch, NULL);
     }
     free(line);
     free(wide);
+}
+END_TEST
+
+/* What resize.h promises for sizes that would take too long to run. */
+START_TEST(scratch_is_bounded)
+{
+    static const int sides[] = {1, 2, 5, 100, 32767, 32768, 65534, 65535};
+    const size_t n = sizeof sides / sizeof *sides;
+    for (int filter = 0; filter < FILTERS; filter++)
+        for (size_t i = 0; i < n * n * n * n; i++) {
+            const ef_image img = {NULL, 1, 1, 3, EF_RGB8, NULL};
+            struct dfn_carver need = {0};
+            struct dfn_resize_job job = {
+                .src = {.img = &img, .rect = {0, 0, sides[i % n], sides[i / n % n]}},
+                .filter = (enum dfn_resample)filter,
+                .out_w = sides[i / n / n % n],
+                .out_h = sides[i / n / n / n]};
+            if (job.src.rect.w == job.out_w && job.src.rect.h == job.out_h)
+                continue;
+            if (filter < 3)
+                dfn_resize_pillow(&job, &need);
+            else
+                dfn_resize_opencv(&job, &need);
+            ck_assert(!need.overflow);
+            ck_assert_uint_gt(need.used, 0);
+            ck_assert_msg(need.used + 3 * 65535 < (size_t)16 << 20,
+                          "filter %d, %d x %d to %d x %d: %zu bytes", filter,
+                          job.src.rect.w, job.src.rect.h, job.out_w, job.out_h,
+                          need.used);
+        }
 }
 END_TEST
 
@@ -363,6 +393,7 @@ int main(void)
     tcase_add_test(t, wrong_arguments_are_named);
     tcase_add_test(t, without_memory_it_says_so);
     tcase_add_test(t, the_largest_sides_work);
+    tcase_add_test(t, scratch_is_bounded);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }
