@@ -186,12 +186,19 @@ void ef_classifier_free(ef_classifier *c)
     dfn_free(&a, c);
 }
 
+static size_t scratch_bytes(const struct dfn_scratch *s)
+{
+    return s->data ? dfn_alloc_cost(s->size) : 0;
+}
+
 size_t ef_classifier_memory(const ef_classifier *c)
 {
     if (!c)
         return 0;
-    size_t bytes = sizeof *c + (size_t)c->nmembers * sizeof *c->members +
-                   c->prepare.pixels.size + c->prepare.work.size + c->scores.size;
+    size_t bytes = dfn_alloc_cost(sizeof *c) +
+                   dfn_alloc_cost((size_t)c->nmembers * sizeof *c->members) +
+                   scratch_bytes(&c->prepare.pixels) + scratch_bytes(&c->prepare.work) +
+                   scratch_bytes(&c->scores);
     for (int i = 0; i < c->nmembers; i++)
         bytes += ef_session_memory(c->members[i].session);
     return bytes;

@@ -115,7 +115,7 @@ ef_status ef_session_shape(const ef_session *s, int *height, int *width, int *ba
 
 size_t ef_session_memory(const ef_session *s)
 {
-    return s ? sizeof *s + s->plan.bytes : 0;
+    return s ? dfn_alloc_cost(sizeof *s) + s->plan.bytes + dfn_pool_bytes(s->pool) : 0;
 }
 
 ef_status ef_session_explain(const ef_session *s, ef_write_fn *write, void *user,

@@ -161,6 +161,11 @@ void dfn_pool_run(struct dfn_pool *p, dfn_range_fn *fn, const void *args, size_t
     pthread_mutex_unlock(&p->lock);
 }
 
+size_t dfn_pool_bytes(const struct dfn_pool *p)
+{
+    return dfn_alloc_cost(sizeof *p + (size_t)(p->threads - 1) * sizeof *p->workers);
+}
+
 int dfn_pool_threads(const struct dfn_pool *p)
 {
     return p->threads;

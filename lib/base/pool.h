@@ -25,6 +25,9 @@ void dfn_pool_run(struct dfn_pool *pool, dfn_range_fn *fn, const void *args,
 
 int dfn_pool_threads(const struct dfn_pool *pool);
 
+/* What it has of the allocator; the threads' stacks are the system's. */
+size_t dfn_pool_bytes(const struct dfn_pool *pool);
+
 /* CPUs that this process may use (affinity mask), at least 1. */
 int dfn_cpu_count(void);
 
