@@ -19,8 +19,8 @@
  *   ef_session     one network, planned for one input size. One thread at a time.
  *                  Allocates when created, never while it runs.
  *   ef_classifier  picture to verdict: one or more models, and later a detector and a
- *                  rule. One thread at a time. Allocates only when a picture is larger
- *                  than every picture before it.
+ *                  rule. One thread at a time. Allocates only when a picture needs
+ *                  more work space than every picture before it.
  *   ef_image       a plain struct that points at pixels.
  *
  * Ownership  What a function hands out through its `out` pointer is yours: give it to

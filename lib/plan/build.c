@@ -361,7 +361,9 @@ static ef_status allocate_lists(struct dfn_plan *p, int nblocks, const ef_alloca
     p->steps = dfn_calloc(a, steps * sizeof *p->steps);
     p->values = dfn_calloc(a, values * sizeof *p->values);
     p->lives = dfn_calloc(a, values * sizeof *p->lives);
-    p->bytes = steps * sizeof *p->steps + values * (sizeof *p->values + sizeof *p->lives);
+    p->bytes = dfn_alloc_cost(steps * sizeof *p->steps) +
+               dfn_alloc_cost(values * sizeof *p->values) +
+               dfn_alloc_cost(values * sizeof *p->lives);
     if (!p->steps || !p->values || !p->lives)
         return dfn_fail(err, EF_E_NOMEM, "session", "no memory for a plan of %zu steps",
                         steps);
@@ -393,7 +395,7 @@ ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
         dfn_plan_free(plan, &opt->allocator);
         return st;
     }
-    plan->bytes += plan->arena_bytes;
+    plan->bytes += dfn_alloc_cost(plan->arena_bytes);
     connect(plan);
     return EF_OK;
 }
