@@ -195,31 +195,31 @@ static void copy_text(char *out, size_t size, const char *text)
     memcpy(out, text, len < size ? len : size - 1);
 }
 
-/* A newer program's struct is longer than ours: its extra fields become zero. */
+/* A newer program's struct is longer than ours: its extra fields become zero, and so do
+ * the gaps between fields. */
 static void fill_info(const ef_model *m, ef_model_info *info)
 {
-    ef_model_info i = {
-        .struct_size = info->struct_size,
-        .height = m->meta.height,
-        .width = m->meta.width,
-        .outputs = m->arch.outputs,
-        .fake = m->meta.fake,
-        .softmax = m->meta.softmax,
-        .blocks = m->nblocks,
-        .parameters = m->parameters,
-        .macs = dfn_meta_macs(&m->meta, &m->arch, m->blocks, m->nblocks, m->meta.height,
-                              m->meta.width),
-        .file_bytes = m->file_bytes,
-        .bytes_needed = m->bytes_needed,
-        .temperature = m->meta.temperature,
-        .real_below = m->meta.real_below,
-        .fake_from = m->meta.fake_from,
-    };
-    copy_text(i.name, sizeof i.name, dfn_model_pair(m, "dfnet.name"));
-    copy_text(i.variant, sizeof i.variant, dfn_model_pair(m, "dfnet.variant"));
-    copy_text(i.hash, sizeof i.hash, m->hash);
-    memset(info, 0, i.struct_size);
-    memcpy(info, &i, sizeof i);
+    const struct dfn_meta *meta = &m->meta;
+    const size_t size = info->struct_size;
+    memset(info, 0, size);
+    info->struct_size = size;
+    copy_text(info->name, sizeof info->name, dfn_model_pair(m, "dfnet.name"));
+    copy_text(info->variant, sizeof info->variant, dfn_model_pair(m, "dfnet.variant"));
+    copy_text(info->hash, sizeof info->hash, m->hash);
+    info->height = meta->height;
+    info->width = meta->width;
+    info->outputs = m->arch.outputs;
+    info->fake = meta->fake;
+    info->softmax = meta->softmax;
+    info->blocks = m->nblocks;
+    info->parameters = m->parameters;
+    info->macs =
+        dfn_meta_macs(meta, &m->arch, m->blocks, m->nblocks, meta->height, meta->width);
+    info->file_bytes = m->file_bytes;
+    info->bytes_needed = m->bytes_needed;
+    info->temperature = meta->temperature;
+    info->real_below = meta->real_below;
+    info->fake_from = meta->fake_from;
 }
 
 ef_status ef_model_get_info(const ef_model *model, ef_model_info *info, ef_error *err)

@@ -266,6 +266,25 @@ static void teardown(void)
     nano_free(&nano);
 }
 
+/* With DFNET_WRITE_MALFORMED=FOLDER in the environment every file is kept there, so that
+ * weights_tools/tests/test_cross_reader.py can show it to the other reader. */
+static void keep(const char *name, ef_status status)
+{
+    const char *folder = getenv("DFNET_WRITE_MALFORMED");
+    static int number;
+    char path[512];
+    if (!folder)
+        return;
+    int used = snprintf(path, sizeof path, "%s/%d_%03d_", folder, -status, number++);
+    for (const char *c = name; *c && used < (int)sizeof path - 1; c++)
+        path[used++] = (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') ? *c : '_';
+    path[used] = 0;
+    FILE *f = fopen(path, "wb");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(nano.file, 1, nano.size, f), nano.size);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
 /* Loads and validates the assembled file both ways; all must say the same. */
 static void expect(const char *name, ef_status status, const char *word)
 {
@@ -287,6 +306,7 @@ static void expect(const char *name, ef_status status, const char *word)
     ck_assert_str_eq(other.where, err.where);
     ck_assert_str_eq(other.what, err.what);
     ck_assert_int_eq(mem.live, 0);
+    keep(name, status);
 }
 
 START_TEST(defect_has_its_status)
