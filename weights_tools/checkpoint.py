@@ -89,7 +89,10 @@ class LazyTensor:
             writeable=False,
         )
         if self.dtype == "BF16":
-            return (view.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+            # In place: numpy 1 would make a 64-bit scalar of a 0-dimensional array's shift.
+            wide = view.astype(np.uint32)
+            wide <<= np.uint32(16)
+            return wide.view(np.float32).astype(np.float64)
         return view.astype(np.float64 if self.dtype in FLOATS else np.int64)
 
 
