@@ -7,6 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef NDEBUG
+#define BUILD_TYPE "release"
+#else
+#define BUILD_TYPE "debug"
+#endif
+
 #define MAX_CALLS 1000
 #define MIN_CALLS 10
 #define ENOUGH_NS 1.5e9
@@ -77,13 +83,8 @@ void bench_json_begin(const char *program, const char *blas, int blas_threads)
            "    \"executable\": \"%s\",\n    \"num_cpus\": %ld,\n"
            "    \"library_build_type\": \"%s\",\n    \"blas\": \"%s\",\n"
            "    \"blas_threads\": %d,\n    \"cpu\": \"",
-           date, host, program, sysconf(_SC_NPROCESSORS_ONLN),
-#ifdef NDEBUG
-           "release",
-#else
-           "debug",
-#endif
-           blas, blas_threads);
+           date, host, program, sysconf(_SC_NPROCESSORS_ONLN), BUILD_TYPE, blas,
+           blas_threads);
     print_cpu();
     printf("\",\n    \"caches\": []\n  },\n  \"benchmarks\": [");
     first_row = true;

@@ -1,6 +1,6 @@
 """Includes go down the layers only, and each outside library has one door.
 
-    base < kernels < image, tensor < model < plan < face < api
+    base < combine, kernels < pipeline, image, tensor < model < plan < face < api
 
 Reads the #include lines of lib/, kernels/, include/ and examples/. To add a layer, add its
 folder to LAYERS; to use an outside library, name the one file that includes it in DOORS.
@@ -15,7 +15,9 @@ import tree
 
 LAYERS = {
     "lib/base": 0,
+    "lib/combine": 1,
     "kernels": 1,
+    "lib/pipeline": 2,
     "lib/image": 2,
     "lib/tensor": 2,
     "lib/model": 3,
@@ -125,6 +127,7 @@ def self_test() -> int:
     """Each rule refuses what it must and lets the rest pass."""
     cases = [
         ("down", False, "lib/plan/run.c", '#include "lib/model/model.h"'),
+        ("up from base to rules", True, "lib/base/mem.c", '#include "lib/combine/rule.h"'),
         ("own", False, "lib/plan/run.c", '#include "lib/plan/plan.h"'),
         ("up", True, "lib/model/model.c", '#include "lib/plan/plan.h"'),
         ("up from base", True, "lib/base/mem.c", '#include "kernels/kernels.h"'),

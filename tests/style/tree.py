@@ -89,7 +89,8 @@ def functions(text: str) -> list[Function]:
         while first > 0 and lines[first - 1].strip() and lines[first - 1][0] not in "}#":
             first -= 1
         end = next((j for j in range(i, len(lines)) if lines[j].startswith("}")), len(lines) - 1)
-        name = re.search(r"(\w+)\s*\(", " ".join(lines[first:i]))
+        head = " ".join(lines[first:i])
+        name = re.search(r"START_TEST\((\w+)", head) or re.search(r"(\w+)\s*\(", head)
         found.append(Function(name.group(1) if name else "?", first + 1, end - first + 1))
     return found
 
