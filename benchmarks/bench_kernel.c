@@ -34,6 +34,12 @@ static const struct shape shapes[] = {
     {"b0.se.pool.1", DFN_OP_POOL, 56, 56, 96, 96, 1, 1},
     {"b0.se.expand.15", DFN_OP_FC, 1, 1, 48, 1152, 1, 1},
     {"b0.scale.1", DFN_OP_SCALE, 56, 56, 96, 96, 1, 1},
+    {"mtcnn.p.conv1", DFN_OP_CONV, 64, 640, 3, 10, 3, 1},
+    {"mtcnn.p.conv3", DFN_OP_CONV, 32, 320, 16, 32, 3, 1},
+    {"mtcnn.r.conv2", DFN_OP_CONV, 11, 11, 28, 48, 3, 1},
+    {"mtcnn.p.pool1", DFN_OP_MAXPOOL, 64, 640, 10, 10, 2, 2},
+    {"mtcnn.p.prelu1", DFN_OP_PRELU, 64, 640, 10, 10, 1, 1},
+    {"mtcnn.p.softmax", DFN_OP_SOFTMAX, 32, 320, 2, 2, 1, 1},
 };
 
 struct call {
@@ -49,6 +55,9 @@ union args {
     struct dfn_pool_args pool;
     struct dfn_fc_args fc;
     struct dfn_scale_args scale;
+    struct dfn_maxpool_args maxpool;
+    struct dfn_prelu_args prelu;
+    struct dfn_softmax_args softmax;
 };
 
 static int run_once(void *arg)
@@ -94,6 +103,16 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
     case DFN_OP_SCALE:
         a->scale = (struct dfn_scale_args){in, bias, out, s->h * s->w, s->cin};
         return (size_t)s->h * (size_t)s->w;
+    case DFN_OP_MAXPOOL:
+        a->maxpool = (struct dfn_maxpool_args){in, out, s->h, s->w,     s->cin,
+                                               oh, ow,  s->k, s->stride};
+        return (size_t)oh;
+    case DFN_OP_PRELU:
+        a->prelu = (struct dfn_prelu_args){in, bias, out, s->cin};
+        return (size_t)s->h * (size_t)s->w;
+    case DFN_OP_SOFTMAX:
+        a->softmax = (struct dfn_softmax_args){in, out, s->cin};
+        return (size_t)s->h * (size_t)s->w;
     default:
         a->pointwise = (struct dfn_pointwise_args){
             in,  w,      bias,    NULL,
@@ -116,9 +135,10 @@ static void measure(const struct shape *s, const struct dfn_kernel *k, bool json
     if (in && w && out && bias) {
         struct call c = {k, &a, setup(s, &a, in, w, bias, out)};
         const double opixels = (double)pixels / (s->stride * s->stride);
-        const double macs = s->op == DFN_OP_POOL || s->op == DFN_OP_SCALE
-                                ? opixels * s->cout / 2
-                                : opixels * s->cout * cin * s->k * s->k;
+        /* One operation an element; a multiply-add has two. */
+        const bool plain = s->op == DFN_OP_POOL || s->op >= DFN_OP_SCALE;
+        const double macs =
+            plain ? opixels * s->cout / 2 : opixels * s->cout * cin * s->k * s->k;
         const double bytes = 4 * ((double)nin + opixels * s->cout + (double)nw);
         if (bench_run(run_once, &c, 2, 0, &t)) {
             char name[160], extra[128];

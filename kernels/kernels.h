@@ -95,6 +95,36 @@ struct dfn_scale_args {
     int pixels, c;
 };
 
+/* maxpool: greatest of a k x k window.
+ *   out[y][x][c] = max over ky, kx of in[y * stride + ky][x * stride + kx][c]
+ * where places outside the input do not count; oh and ow are the caller's, and each
+ * window must begin inside the input. oh = ceil((h - kernel) / stride) + 1 is what
+ * "ceil mode" means. The input holds no NaN. An item is an output row: n * oh items. */
+struct dfn_maxpool_args {
+    const float *in; /* [n][h][w][c]                                                    */
+    float *out;      /* [n][oh][ow][c]                                                  */
+    int h, w, c, oh, ow;
+    int kernel, stride;
+};
+
+/* prelu: leaky rectifier with a slope for each channel (He et al., arXiv 1502.01852).
+ *   out[m][c] = in[m][c] >= 0 ? in[m][c] : slope[c] * in[m][c]
+ * out may be in. An item is a pixel: n * h * w items. */
+struct dfn_prelu_args {
+    const float *in;    /* [m][c]                                                       */
+    const float *slope; /* [c]                                                          */
+    float *out;         /* [m][c]                                                       */
+    int c;
+};
+
+/* softmax: out[m][c] = e^in[m][c] / sum over i of e^in[m][i], without overflow for any
+ * finite input. out may be in. An item is a row m. */
+struct dfn_softmax_args {
+    const float *in; /* [m][c]                                                          */
+    float *out;      /* [m][c]                                                          */
+    int c;
+};
+
 enum dfn_op {
     DFN_OP_CONV,
     DFN_OP_DWCONV,
@@ -103,6 +133,9 @@ enum dfn_op {
     DFN_OP_POOL,
     DFN_OP_FC,
     DFN_OP_SCALE,
+    DFN_OP_MAXPOOL,
+    DFN_OP_PRELU,
+    DFN_OP_SOFTMAX,
     DFN_OPS
 };
 

@@ -11,7 +11,7 @@ static size_t panels(int cout)
 size_t dfn_pack_count(enum dfn_layout layout, int cout, int cin, int kernel)
 {
     if (layout == DFN_LAYOUT_PANEL8)
-        return panels(cout) * (size_t)cin * PANEL;
+        return panels(cout) * (size_t)kernel * (size_t)kernel * (size_t)cin * PANEL;
     return (size_t)cout * (size_t)cin * (size_t)kernel * (size_t)kernel;
 }
 
@@ -24,14 +24,17 @@ static void pack_hwio(size_t cout, size_t cin, size_t taps, const float *src, fl
                 dst[(t * cin + i) * cout + o] = src[(o * cin + i) * taps + t];
 }
 
-static void pack_panels(size_t cout, size_t cin, const float *src, float *dst)
+/* [cout][cin][taps] -> [panel][taps][cin][PANEL]. */
+static void pack_panels(size_t cout, size_t cin, size_t taps, const float *src,
+                        float *dst)
 {
     for (size_t p = 0; p < panels((int)cout); p++)
-        for (size_t i = 0; i < cin; i++)
-            for (size_t j = 0; j < PANEL; j++) {
-                const size_t o = p * PANEL + j;
-                *dst++ = o < cout ? src[o * cin + i] : 0.0f;
-            }
+        for (size_t t = 0; t < taps; t++)
+            for (size_t i = 0; i < cin; i++)
+                for (size_t j = 0; j < PANEL; j++) {
+                    const size_t o = p * PANEL + j;
+                    *dst++ = o < cout ? src[(o * cin + i) * taps + t] : 0.0f;
+                }
 }
 
 void dfn_pack(enum dfn_layout layout, int cout, int cin, int kernel, const float *src,
@@ -44,7 +47,7 @@ void dfn_pack(enum dfn_layout layout, int cout, int cin, int kernel, const float
         pack_hwio((size_t)cout, (size_t)cin, taps, src, dst);
         break;
     case DFN_LAYOUT_PANEL8:
-        pack_panels((size_t)cout, (size_t)cin, src, dst);
+        pack_panels((size_t)cout, (size_t)cin, taps, src, dst);
         break;
     case DFN_LAYOUT_PLAIN:
         for (size_t i = 0; i < dfn_pack_count(layout, cout, cin, kernel); i++)

@@ -9,7 +9,7 @@ enum dfn_layout {
     DFN_LAYOUT_PLAIN, /* [cout][cin][k][k], as in the file; nothing to pack            */
     DFN_LAYOUT_TAPS,  /* depthwise: [k][k][c]                                          */
     DFN_LAYOUT_HWIO,  /* [k][k][cin][cout]                                             */
-    DFN_LAYOUT_PANEL8 /* pointwise: [ceil(cout / 8)][cin][8], missing columns 0      */
+    DFN_LAYOUT_PANEL8 /* [ceil(cout / 8)][k][k][cin][8], missing columns 0           */
 };
 
 /* Floats that the packed tensor takes. cin is 1 for depthwise. */

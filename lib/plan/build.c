@@ -322,6 +322,9 @@ static void connect(struct dfn_plan *p)
         case DFN_OP_SCALE:
             s->args.scale.in = in, s->args.scale.gate = in2, s->args.scale.out = out;
             break;
+        case DFN_OP_MAXPOOL: /* a detector's: lib/detect */
+        case DFN_OP_PRELU:
+        case DFN_OP_SOFTMAX:
         case DFN_OPS:
             break;
         }

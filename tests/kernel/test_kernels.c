@@ -31,6 +31,9 @@ struct kcase {
         struct dfn_pool_args pool;
         struct dfn_fc_args fc;
         struct dfn_scale_args scale;
+        struct dfn_maxpool_args maxpool;
+        struct dfn_prelu_args prelu;
+        struct dfn_softmax_args softmax;
     } args;
 };
 
@@ -42,6 +45,24 @@ static bool is_pointwise(const struct kcase *c)
 static bool is_spatial(const struct kcase *c)
 {
     return c->kernel->op == DFN_OP_CONV || c->kernel->op == DFN_OP_DWCONV;
+}
+
+static bool keeps_channels(const struct kcase *c)
+{
+    const enum dfn_op op = c->kernel->op;
+    return op == DFN_OP_DWCONV || op == DFN_OP_POOL || op == DFN_OP_SCALE ||
+           op == DFN_OP_MAXPOOL || op == DFN_OP_PRELU || op == DFN_OP_SOFTMAX;
+}
+
+/* Ceil mode: the last window may hang over, but begins inside. */
+static void random_maxpool(struct kcase *c, uint64_t *s)
+{
+    c->k = test_random_int(s, 1, 4);
+    c->stride = test_random_int(s, 1, c->k);
+    c->h = c->h < c->k ? c->k : c->h;
+    c->w = c->w < c->k ? c->k : c->w;
+    c->oh = (c->h - c->k + c->stride - 1) / c->stride + 1;
+    c->ow = (c->w - c->k + c->stride - 1) / c->stride + 1;
 }
 
 /* Channel counts around the tiles that kernels like: below, at and above 4, 8, 16, 48. */
@@ -68,6 +89,8 @@ static void random_shape(struct kcase *c, uint64_t *s)
         c->cin = test_random_int(s, 200, 600); /* more than one block of the sum */
     if (is_spatial(c)) {
         c->k = test_random_int(s, 0, 1) ? 5 : 3;
+        if (op == DFN_OP_CONV && !test_random_int(s, 0, 3))
+            c->k = 2;
         c->stride = test_random_int(s, 1, 2);
         c->top = test_random_int(s, 0, c->k - 1);
         c->left = test_random_int(s, 0, c->k - 1);
@@ -80,8 +103,10 @@ static void random_shape(struct kcase *c, uint64_t *s)
         c->w = c->k;
     c->oh = (c->h + c->top + bottom - c->k) / c->stride + 1;
     c->ow = (c->w + c->left + right - c->k) / c->stride + 1;
-    if (op == DFN_OP_DWCONV || op == DFN_OP_POOL || op == DFN_OP_SCALE)
+    if (keeps_channels(c))
         c->cout = c->cin;
+    if (op == DFN_OP_MAXPOOL)
+        random_maxpool(c, s);
     if (op == DFN_OP_FC)
         c->h = c->w = c->oh = c->ow = 1;
     if (op == DFN_OP_POOL)
@@ -146,6 +171,19 @@ static void connect(struct kcase *c)
             (struct dfn_scale_args){c->in.v, c->in2.v, c->out.v, c->h * c->w, c->cin};
         c->items = (size_t)(c->n * c->h * c->w);
         break;
+    case DFN_OP_MAXPOOL:
+        c->args.maxpool = (struct dfn_maxpool_args){
+            c->in.v, c->out.v, c->h, c->w, c->cin, c->oh, c->ow, c->k, c->stride};
+        c->items = (size_t)(c->n * c->oh);
+        break;
+    case DFN_OP_PRELU:
+        c->args.prelu = (struct dfn_prelu_args){c->in.v, c->bias.v, c->out.v, c->cin};
+        c->items = (size_t)(c->n * c->h * c->w);
+        break;
+    case DFN_OP_SOFTMAX:
+        c->args.softmax = (struct dfn_softmax_args){c->in.v, c->out.v, c->cin};
+        c->items = (size_t)(c->n * c->h * c->w);
+        break;
     case DFN_OPS:
         break;
     }
@@ -201,6 +239,25 @@ static double exact_sum(const struct kcase *c, int img, int y, int x, int o, dou
     return sum;
 }
 
+/* The greatest value of a window, which is not computed but found: no error is allowed. */
+static double exact_maxpool(const struct kcase *c, int img, int y, int x, int o)
+{
+    double most = -HUGE_VAL;
+    for (int iy = y * c->stride; iy < y * c->stride + c->k && iy < c->h; iy++)
+        for (int ix = x * c->stride; ix < x * c->stride + c->k && ix < c->w; ix++)
+            most = fmax(most, c->in.v[((img * c->h + iy) * c->w + ix) * c->cin + o]);
+    return most;
+}
+
+static double exact_softmax(const struct kcase *c, size_t at, int o)
+{
+    const float *row = c->in.v + at - (size_t)o;
+    double sum = 0;
+    for (int i = 0; i < c->cin; i++)
+        sum += exp(row[i]);
+    return exp(row[o]) / sum;
+}
+
 /* What one output must be and how far it may be off. */
 static double exact(const struct kcase *c, int img, int y, int x, int o, double *bound)
 {
@@ -217,6 +274,21 @@ static double exact(const struct kcase *c, int img, int y, int x, int o, double 
         sum = (double)c->in.v[at] * c->in2.v[img * c->cin + o];
         *bound = eps * fabs(sum);
         return sum;
+    }
+    if (c->kernel->op == DFN_OP_MAXPOOL) {
+        *bound = 0;
+        return exact_maxpool(c, img, y, x, o);
+    }
+    if (c->kernel->op == DFN_OP_PRELU) {
+        const double v =
+            c->in.v[at] >= 0 ? (double)c->in.v[at] : (double)c->in.v[at] * c->bias.v[o];
+        *bound = eps * fabs(v);
+        return v;
+    }
+    if (c->kernel->op == DFN_OP_SOFTMAX) {
+        const double v = exact_softmax(c, at, o);
+        *bound = (c->cin + 8) * eps * v;
+        return v;
     }
     sum = exact_sum(c, img, y, x, o, &size) + c->bias.v[o];
     size += fabs((double)c->bias.v[o]);
@@ -391,6 +463,20 @@ START_TEST(swish_and_sigmoid_within_8_ulp)
 }
 END_TEST
 
+START_TEST(softmax_far_from_zero)
+{
+    const float in[6] = {1000, -1000, -3e38f, 3e38f, 5, 5};
+    const float want[6] = {1, 0, 0, 1, 0.5f, 0.5f};
+    float out[6];
+    const struct dfn_softmax_args a = {in, out, 2};
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, 0);
+    k.op[DFN_OP_SOFTMAX].run(&a, 0, 3);
+    for (int i = 0; i < 6; i++)
+        ck_assert_float_eq(out[i], want[i]);
+}
+END_TEST
+
 START_TEST(every_operation_has_a_kernel_at_mask_0)
 {
     struct dfn_kernels k;
@@ -412,6 +498,7 @@ int main(void)
     tcase_add_test(t, pointwise_by_the_identity_copies);
     tcase_add_test(t, activations_at_their_edges);
     tcase_add_test(t, swish_and_sigmoid_within_8_ulp);
+    tcase_add_test(t, softmax_far_from_zero);
     tcase_add_test(t, every_operation_has_a_kernel_at_mask_0);
     suite_add_tcase(s, t);
     return run_suite(s);
