@@ -19,7 +19,7 @@ LAYERS = {
     "kernels": 1,
     "lib/pipeline": 2,
     "lib/image": 2,
-    "lib/tensor": 2,
+    "lib/combine": 2,
     "lib/model": 3,
     "lib/plan": 4,
     "lib/face": 5,
@@ -80,6 +80,8 @@ def project_problem(path: str, header: str, exists: bool) -> str | None:
         return f"lib/ reaches kernels through {', '.join(sorted(KERNELS_FOR_LIB))} only"
     if mine is None:
         return "the including file is in no layer: add its folder to LAYERS"
+    if theirs == mine and Path(header).parts[:2] != Path(path).parts[:2]:
+        return "neighbours of one layer do not know each other"
     return "goes up the layers" if theirs > mine else None
 
 
@@ -128,6 +130,7 @@ def self_test() -> int:
     cases = [
         ("down", False, "lib/plan/run.c", '#include "lib/model/model.h"'),
         ("up from base to rules", True, "lib/base/mem.c", '#include "lib/combine/rule.h"'),
+        ("neighbour", True, "lib/combine/rule.c", '#include "lib/image/image.h"'),
         ("own", False, "lib/plan/run.c", '#include "lib/plan/plan.h"'),
         ("up", True, "lib/model/model.c", '#include "lib/plan/plan.h"'),
         ("up from base", True, "lib/base/mem.c", '#include "kernels/kernels.h"'),
