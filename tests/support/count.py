@@ -1,6 +1,7 @@
 """Counts the tests in meson's testlog.json or pytest's junit XML; called by ./dev.
 
-    count.py FILE        prints "PASSED FAILED SKIPPED"
+    count.py FILE          prints "PASSED FAILED SKIPPED"
+    count.py --self-test
 
 A Check suite counts as many tests as it says ("Checks: N, Failures: F, Errors: E");
 another program as one. A program that failed counts at least one failure, whatever it
@@ -51,8 +52,34 @@ def count_junit(text: str) -> tuple[int, int, int]:
     return total - failed - skipped, failed, skipped
 
 
+def self_test() -> int:
+    """Counts results written here; 1 and the differences if any count is wrong."""
+
+    def row(result: str, stdout: str = "") -> str:
+        return json.dumps({"result": result, "stdout": stdout})
+
+    suite = "Running suite(s): a\n100%: Checks: 7, Failures: 0, Errors: 0\n"
+    broken = "Running suite(s): a\n71%: Checks: 7, Failures: 1, Errors: 1\n"
+    junit = '<testsuites><testsuite tests="9" failures="1" errors="1" skipped="2"/></testsuites>'
+    cases = [
+        ("program", count_meson(row("OK")), (1, 0, 0)),
+        ("suite", count_meson(row("OK", suite)), (7, 0, 0)),
+        ("two suites", count_meson(row("OK", suite + suite)), (14, 0, 0)),
+        ("failures", count_meson(row("FAIL", broken)), (5, 2, 0)),
+        ("fine, then a leak", count_meson(row("FAIL", suite)), (6, 1, 0)),
+        ("killed", count_meson(row("TIMEOUT")), (0, 1, 0)),
+        ("skipped", count_meson(row("SKIP") + "\n" + row("OK")), (1, 0, 1)),
+        ("junit", count_junit(junit), (5, 2, 2)),
+    ]
+    wrong = [f"{name}: {got}, expected {want}" for name, got, want in cases if got != want]
+    print("\n".join(wrong) or f"self-test of {len(cases)} cases: fine")
+    return 1 if wrong else 0
+
+
 def main() -> int:
     """See the top of the file."""
+    if sys.argv[1:] == ["--self-test"]:
+        return self_test()
     path = Path(sys.argv[1])
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     counts = (0, 0, 0)
