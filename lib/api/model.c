@@ -68,7 +68,7 @@ static ef_status load_path(const char *path, const ef_options *opt, bool keep,
         fd = open(path, O_RDONLY | O_CLOEXEC);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        return dfn_fail_sys(err, errno, *path ? path : "path", "cannot be opened");
+        return dfn_fail_sys(err, errno, path, "cannot be opened");
     const ef_status st = load_fd(fd, path, opt, keep, out, err);
     close(fd);
     return st;

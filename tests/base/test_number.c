@@ -1,6 +1,7 @@
 /* test_number.c - lib/base/number.c against strtod and strtof of the C locale, and every
  * half. */
 #include "lib/base/number.h"
+#include "tests/support/stride.h"
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -45,7 +46,8 @@ START_TEST(random_doubles_round_as_strtod_does)
 {
     uint64_t state = 20201;
     char text[64];
-    for (int i = 0; i < 1000000; i++) {
+    const int n = (int)(1000000 / test_stride());
+    for (int i = 0; i < n; i++) {
         double x;
         uint64_t u = test_random(&state);
         /* Half of them in the range where weights and logits live. */
@@ -70,7 +72,8 @@ END_TEST
 START_TEST(random_texts_round_as_strtod_does)
 {
     uint64_t state = 7;
-    for (int i = 0; i < 100000; i++) {
+    const int count = (int)(100000 / test_stride());
+    for (int i = 0; i < count; i++) {
         char text[128];
         int n = 0;
         if (test_random(&state) % 2)
@@ -168,8 +171,8 @@ static const char *const edges[] = {
     "0.485",
     "0.229",
     "123456789012345678901234567890123456789.5e-39",
-    "9999999999999999999999999999999999999999."
-    "999999999999999999999999999999999999999e320",
+    ("9999999999999999999999999999999999999999"
+     ".999999999999999999999999999999999999999e320"),
     "1.000000000000000000000000000000000000001e-420",
 };
 

@@ -86,7 +86,10 @@ START_TEST(prefix_keeps_the_tensor)
     dfn_fail(&err, EF_E_FORMAT, "tensor x", "y");
     dfn_error_prefix(&err, "m.safetensors");
     ck_assert_str_eq(err.where, "m.safetensors: tensor x");
+    /* An empty file name is still a place. */
     dfn_fail(&err, EF_E_FORMAT, "", "y");
+    ck_assert_str_eq(err.where, "(empty name)");
+    err.where[0] = 0;
     dfn_error_prefix(&err, "m");
     ck_assert_str_eq(err.where, "m");
     memset(path, 'p', sizeof path - 1);

@@ -1,27 +1,14 @@
 /* test_damage.c - damage at large: every truncation, every flipped bit, every field set
  * to extreme values with the hash made right again. What is not refused must be a model
- * that can be used; nothing leaks, nothing crashes.
- *
- * Under a sanitizer the loops take every DFNET_TEST_STRIDE-th step (environment, default
- * 1; 16 where the compiler says that AddressSanitizer or ThreadSanitizer is on). */
+ * that can be used; nothing leaks, nothing crashes. tests/support/stride.h: how many of
+ * the steps. */
 #include "tests/model/nano.h"
+#include "tests/support/stride.h"
 #include "tests/support/support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define DEFAULT_STRIDE 16
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||               \
-    __has_feature(memory_sanitizer)
-#define DEFAULT_STRIDE 16
-#endif
-#endif
-#ifndef DEFAULT_STRIDE
-#define DEFAULT_STRIDE 1
-#endif
 
 static struct test_mem mem;
 static ef_options opt;
@@ -30,9 +17,7 @@ static size_t stride;
 
 static void setup(void)
 {
-    const char *text = getenv("DFNET_TEST_STRIDE");
-    const long value = text ? atol(text) : 0;
-    stride = value > 0 ? (size_t)value : DEFAULT_STRIDE;
+    stride = test_stride();
     test_mem_init(&mem);
     test_options(&opt, &mem);
     nano_init(&nano);

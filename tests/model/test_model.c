@@ -481,6 +481,51 @@ START_TEST(bytes_needed_is_what_loading_holds)
 }
 END_TEST
 
+/* n times piece, from malloc. */
+static char *repeated(const char *before, const char *piece, int n, const char *after)
+{
+    const size_t len = strlen(piece), first = strlen(before);
+    char *text = malloc(first + len * (size_t)n + strlen(after) + 1);
+    ck_assert_ptr_nonnull(text);
+    memcpy(text, before, first + 1);
+    for (int i = 0; i < n; i++)
+        memcpy(text + first + len * (size_t)i, piece, len);
+    memcpy(text + first + len * (size_t)n, after, strlen(after) + 1);
+    return text;
+}
+
+START_TEST(the_most_memory_for_the_shortest_file)
+{
+    /* Outputs cost most: F16, one-digit logits, empty labels (lib/model/README.md). */
+    enum { N = 65536 };
+    char *labels = repeated("\"dfnet.labels\":\"", "\\n", N - 1, "\"");
+    char *logits = repeated("\"dfnet.reference.logits\":\"", "0,", N - 1, "0\"");
+    edit("\"dfnet.labels\":\"real\\nfake\"", labels);
+    edit("\"dfnet.reference.logits\":\"0.1,-2.5e-05\"", logits);
+    edit("\"dfnet.outputs\":\"2\"", "\"dfnet.outputs\":\"65536\"");
+    edit("\"classifier.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[452,460]"
+         "}",
+         "\"classifier.bias\":{\"dtype\":\"F16\",\"shape\":[65536],"
+         "\"data_offsets\":[452,131524]}");
+    edit("\"shape\":[2,1],\"data_offsets\":[460,464]",
+         "\"shape\":[65536,1],\"data_offsets\":[131524,262596]");
+    free(labels);
+    free(logits);
+    uint8_t *data = calloc(1, 262596);
+    ck_assert_ptr_nonnull(data);
+    memcpy(data, nano.data, 452);
+    free(nano.data);
+    nano.data = data;
+    nano.data_size = 262596;
+    reload();
+    assert_needed(test_temp_file("nano", nano.file, nano.size), nano.size);
+    ck_assert_uint_gt(model->bytes_needed, 3 * nano.size);
+    ck_assert_str_eq(ef_model_label(model, N - 1), "");
+    ck_assert_ptr_null(ef_model_label(model, N));
+    ck_assert(model->meta.ref_logits[N - 1] == 0);
+}
+END_TEST
+
 START_TEST(files_of_the_converter_load)
 {
     /* Written by weights_tools; tests/golden/README.md says how. */
@@ -782,6 +827,7 @@ int main(void)
                                   what_cannot_be_read,
                                   a_pipe_beyond_the_limit,
                                   bytes_needed_is_what_loading_holds,
+                                  the_most_memory_for_the_shortest_file,
                                   files_of_the_converter_load,
                                   validating_keeps_no_weights,
                                   eight_threads_share_one_model,
