@@ -8,11 +8,12 @@ import pytest
 import tiny_models as tiny
 from test_goldens import CASES
 from test_goldens import load as load_golden
+from test_model_file import HEADER_CHANGES
 
 from weights_tools import engine, verify
 from weights_tools.engine import EngineError, Library, find_library
 from weights_tools.forward import forward, tap_names
-from weights_tools.model_file import read_model
+from weights_tools.model_file import ModelFileError, read_model
 from weights_tools.reference import uniform
 
 PATH = find_library()
@@ -150,6 +151,45 @@ def test_wrong_input_never_reaches_the_library(library, model_path, shape):
 def test_impossible_session(library, model_path):
     with library.load(model_path) as model, pytest.raises(EngineError, match=r"\w"):
         model.session(8, 8)
+
+
+# Taken or refused, but by both readers alike.
+BORDER_CHANGES = [
+    ('"dfnet.std":"0.5,', '"dfnet.std":"0.0,'),
+    ("shorter:56", "shorter:48"),
+    ("shorter:56", "shorter:47"),
+    ("shorter:56", "shorter:8192"),
+    ("shorter:56", "shorter:8193"),
+    ('"dfnet.fake":"1"', '"dfnet.fake":"3"'),
+    ('"dfnet.mean":"0.5,', '"dfnet.mean":"5e-1,'),
+    ('"dfnet.mean":"0.5,', '"dfnet.mean":"5E-1,'),
+    ('"dfnet.mean":"0.5,', '"dfnet.mean":".5,'),
+    ('"dfnet.mean":"0.5,', '"dfnet.mean":"+0.5,'),
+    ('"dfnet.license":"MIT"', '"dfnet.license":"\\/\\u00e9\\ud83d\\ude00"'),
+    ('"dfnet.license":"MIT"', '"dfnet.license":""'),
+    ('"dfnet.name":"tiny"', '"dfnet.name":""'),
+    ('"dfnet.variant":"custom"', '"dfnet.variant":"zz"'),
+]
+
+
+@needs_library
+@pytest.mark.parametrize(
+    ("old", "new"), [*((old, new) for old, new, _ in HEADER_CHANGES), *BORDER_CHANGES]
+)
+def test_both_readers_agree(library, model_path, tmp_path, old, new):
+    text, data = tiny.split(model_path)
+    assert old in text
+    path = tiny.join(tmp_path / "m", text.replace(old, new, 1), data)
+    try:
+        read_model(path)
+        taken = True
+    except ModelFileError:
+        taken = False
+    if taken:
+        library.load(path).close()
+    else:
+        with pytest.raises(EngineError):
+            library.load(path)
 
 
 # ---- the subcommand with the library ----
