@@ -22,9 +22,8 @@ typedef void dfn_kernel_fn(const void *args, size_t first, size_t last);
 enum dfn_act { DFN_ACT_NONE, DFN_ACT_SWISH, DFN_ACT_RELU6, DFN_ACT_SIGMOID };
 
 /* conv: dense k x k convolution.
- *   out[y][x][o] = act(bias[o] + sum over ky, kx, i of
- *                  w[o][i][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][i])
- *                  + residual[y][x][o]
+ *   out[y][x][o] = residual[y][x][o] + act(bias[o] + sum over ky, kx, i of
+ *                 w[o][i][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][i])
  * where terms outside the input are 0. An item is an output row: n * oh items. residual
  * may be NULL, or alias in. */
 struct dfn_conv_args {

@@ -1,7 +1,7 @@
-/* conv_blocked_ref.c - dense convolution in portable C, blocked: what the stem, FusedMBConv
- * and the face detector run.
+/* conv_blocked_ref.c - dense convolution in portable C, blocked: what the stem,
+ * FusedMBConv and the face detector run.
  *
- * A row of NHWC pixels is gapless, so the kx and cin of one kernel row lie in one piece of
+ * A row of NHWC pixels is gapless, so kx and cin of one kernel row lie in one piece of
  * kernel * cin floats, and the next pixel's piece begins stride * cin floats later: a
  * product of overlapping rows, without copying them out (im2col) first.
  *
@@ -31,8 +31,8 @@ struct window {
     int rows;                    /* kernel rows inside                                  */
 };
 
-/* acc[r][j] = sum over the window of pixel r, `step` floats from pixel to pixel; pixels is
- * a constant at every call, so that acc lives in registers. */
+/* acc[r][j] = sum over the window of pixel r, `step` floats from pixel to pixel. pixels
+ * is a constant at every call, so that acc lives in registers. */
 DFN_INLINE void tile(const struct window *v, size_t step, float acc[ROWS][COLS],
                      const int pixels)
 {

@@ -239,7 +239,7 @@ static double exact_sum(const struct kcase *c, int img, int y, int x, int o, dou
     return sum;
 }
 
-/* The greatest value of a window, which is not computed but found: no error is allowed. */
+/* The greatest value of a window is found, not computed: no error is allowed. */
 static double exact_maxpool(const struct kcase *c, int img, int y, int x, int o)
 {
     double most = -HUGE_VAL;
