@@ -416,6 +416,137 @@ EF_API ef_status ef_classify_faces(ef_classifier *classifier, const ef_image *im
 /* Bytes that the classifier holds, its sessions and scratch included. */
 EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
 
+/* ---- combining scores --------------------------------------------------------------- */
+
+/* Many scores of one picture, video or person to one verdict: over the frames of a face,
+ * over faces, over models, by the rules that the systems of the DeepFake Detection
+ * Challenge used. p is a score's probability, 1 / (1 + exp(-logit)).
+ *
+ *     ef_rule rule; ef_combined out; ef_score scores[N];
+ *     ef_rule_init(&rule, EF_RULE_CONFIDENT, sizeof rule);
+ *     ef_combined_init(&out, sizeof out);
+ *     ef_combine(&rule, scores, N, scores, &out, &err);
+ *
+ * Sources: the released inference code of selimsef/dfdc_deepfake_challenge (C1),
+ * NTech-Lab/deepfake-detection-challenge (C3), Siyu-C/RobustForensics (C4),
+ * polimi-ispl/icpr2020dfdc (C6), and Self-Blended Images, CVPR 2022 (C7). */
+
+typedef struct ef_score {
+    double logit;   /* log-odds of fake, e.g. of ef_result; within -1e30 to 1e30        */
+    uint32_t model; /* which model gave it, 0 to 63                                     */
+    uint32_t face;  /* which face, the same number in all frames that it was tracked in */
+    uint32_t frame; /* which frame; orders the scores of a face. Any numbers; scores
+                       that share all three count separately                            */
+} ef_score;
+
+/* From the scores of one model (of all models with EF_MODELS_POOL) to one. */
+typedef enum ef_rule_kind {
+    EF_RULE_MEAN_PROB = 0,  /* mean of p                                                */
+    EF_RULE_MEAN_LOGIT = 1, /* mean of the logits (C6: sigmoid of the mean logit)       */
+    EF_RULE_CONFIDENT = 2,  /* n scores, k of them with p > high. If k > floor(n /
+                               high_divisor) and k > high_least: mean of those k; else
+                               if more than low_share * n have p < low: mean of those;
+                               else mean of all p (C1)                                  */
+    EF_RULE_SHARPEN = 3,    /* d = p - 0.5, q = 0.5 + sign(d) |d|^gamma, cut off to
+                               [margin, 1 - margin], weight |d| + weight_floor: the
+                               weighted mean of q (C3)                                  */
+    EF_RULE_GROUP = 4,      /* a face's logits averaged over each `run` successive
+                               scores, a shorter rest dropped unless it is all; g the
+                               probabilities of these means. If more than the share
+                               `share` of them has g > high: mean of those; else if
+                               more has g < low: mean of those; else mean of all (C4)   */
+    EF_RULE_MAX_FACE = 5    /* greatest p of each frame, mean over frames (C7)          */
+} ef_rule_kind;
+
+/* Several faces of one model. EF_RULE_MAX_FACE has its own way and takes POOL only,
+ * EF_RULE_GROUP looks at one face after the other and takes all but POOL. */
+typedef enum ef_face_rule {
+    EF_FACES_POOL = 0, /* the kind sees the scores of all faces at once                 */
+    EF_FACES_MEAN = 1, /* the kind for each face, then the mean of probabilities, or of
+                          logits with EF_RULE_MEAN_LOGIT                                */
+    EF_FACES_MAX = 2,  /* then the greatest                                             */
+    EF_FACES_AGREE = 3 /* then the greatest if that is > face_sure or all are >
+                          face_high, the least if all are < face_low, else the mean of
+                          probabilities (C4)                                            */
+} ef_face_rule;
+
+/* Several models. Weights of models without a score drop out. */
+typedef enum ef_model_rule {
+    EF_MODELS_MEAN_PROB = 0,  /* weighted mean of probabilities                         */
+    EF_MODELS_MEAN_LOGIT = 1, /* weighted mean of logits                                */
+    EF_MODELS_AGREE = 2,      /* if more than the share model_share of the models is >
+                                 model_high: weighted mean of those; else if more is <
+                                 model_low: of those; else of all (C4)                  */
+    EF_MODELS_POOL = 3        /* the kind sees the scores of all models at once; no
+                                 weights, no shrinking, not with GROUP and MAX_FACE     */
+} ef_model_rule;
+
+/* ef_rule_init() gives a kind's own faces, models and thresholds, those of its source. */
+typedef struct ef_rule {
+    size_t struct_size;
+    ef_rule_kind kind;
+    ef_face_rule faces;   /* POOL; GROUP: AGREE                                         */
+    ef_model_rule models; /* MEAN_PROB; MEAN_LOGIT: MEAN_LOGIT; SHARPEN: POOL; GROUP:
+                             AGREE                                                      */
+    double high, low;     /* 0.8, 0.2; GROUP: 0.85, 0.15; in [0,1]                      */
+    double high_divisor;  /* CONFIDENT: 2.5; > 0                                        */
+    double high_least;    /* CONFIDENT: 11; >= 0                                        */
+    double low_share;     /* CONFIDENT: 0.9; in [0,1]                                   */
+    double gamma;         /* SHARPEN: 0.65; > 0                                         */
+    double margin;        /* SHARPEN: 0.01; in [0,0.5)                                  */
+    double weight_floor;  /* SHARPEN: 1e-4; > 0                                         */
+    uint32_t run;         /* GROUP: 5; > 0                                              */
+    double share;         /* GROUP: 0.7; in [0,1]                                       */
+    double face_sure, face_high, face_low;     /* AGREE: 0.9, 0.6, 0.4; in [0,1]        */
+    double model_high, model_low, model_share; /* AGREE: 0.8, 0.2, 0.7; in [0,1]        */
+    double shrink_from, shrink_by; /* 0.98, 0.96: a model marked in `shrinks` with p >=
+                                      shrink_from or p <= 1 - shrink_from gets
+                                      (p - 0.5) * shrink_by + 0.5 (C4); in [0.5,1] and
+                                      [0,1]                                             */
+    size_t model_count; /* 0: any models, all weights 1; else at most 64, and scores have
+                           model < model_count                                          */
+    const double *weights;      /* [model_count] > 0, or NULL: all 1                    */
+    const double *temperatures; /* [model_count], each 1e-6 to 1e6: a model's logits are
+                                   divided by it first; NULL: 1                         */
+    const uint8_t *shrinks;     /* [model_count] of 0 and 1, or NULL: none              */
+    double temperature;         /* 1: the combined log-odds are divided by it; 1e-6 to
+                                   1e6                                                  */
+    double clip; /* 0: then the probability is kept within [clip, 1 - clip]; in [0,0.5).
+                    0.01 costs at most ln 100 = 4.605 a wrong answer in log loss (C6)   */
+    double real_below, fake_from; /* 0.5, 0.5: verdict, as in ef_model_info             */
+} ef_rule;
+
+/* Writes the defaults of kind into the first struct_size bytes. */
+EF_API void ef_rule_init(ef_rule *rule, ef_rule_kind kind, size_t struct_size);
+
+#define EF_COMBINED_EMPTY 0x1u   /* there was no score: 0.5 and EF_VERDICT_NONE         */
+#define EF_COMBINED_PARTIAL 0x2u /* some of the rule's model_count models have no score */
+#define EF_COMBINED_SHORT 0x4u   /* GROUP: some face has fewer scores than one run      */
+#define EF_COMBINED_CLIPPED 0x8u /* clip changed the probability                        */
+
+typedef struct ef_combined {
+    size_t struct_size;
+    ef_verdict verdict;
+    uint32_t flags; /* EF_COMBINED_                                                     */
+    double fake;    /* probability in [0,1]                                             */
+    double logit;   /* its log-odds; within +-36.74 where it comes from a mean of
+                       probabilities, so that it is finite                              */
+    size_t scores;  /* how many there were, and of how many different                   */
+    size_t models, faces, frames;
+} ef_combined;
+
+EF_API void ef_combined_init(ef_combined *out, size_t struct_size);
+
+/* Combines n scores in any order (the result does not depend on it, to the last bit).
+ * rule NULL: EF_RULE_MEAN_PROB. work: room for n scores, which may be `scores` itself if
+ * that may be reordered. Results may be combined again: put out.logit into new scores,
+ * e.g. groups of models. Allocates nothing; takes n log n time. n = 0 is no failure: a
+ * picture without a face has no verdict, EF_COMBINED_EMPTY and 0.5, the guess that costs
+ * least (log loss 0.6931). EF_E_NUMERIC: a logit is not finite or out of range; EF_E_ARG:
+ * the rule is not one, or a score's model is not the rule's. */
+EF_API ef_status ef_combine(const ef_rule *rule, const ef_score *scores, size_t n,
+                            ef_score *work, ef_combined *out, ef_error *err);
+
 #ifdef __cplusplus
 }
 #endif
