@@ -138,6 +138,8 @@ ef_status ef_model_load_default(const ef_options *opt, ef_model **out, ef_error 
 {
     const int saved = errno;
     const char *path;
+    if (!out)
+        return dfn_fail(err, EF_E_ARG, "out", "is NULL");
     ef_status st = default_path(&path, err);
     if (!st)
         st = ef_model_load_file(path, opt, out, err);

@@ -244,6 +244,8 @@ static const struct defect defects[] = {
     {"offsets of three numbers", "[0,108]", "[0,108,108]", F, "too many"},
     {"offsets backwards", "[0,108]", "[108,0]", F, "lies at"},
     {"hole before a tensor", "[108,112]", "[112,116]", F, "lies at [112,116]"},
+    {"begins too early", "[108,112]", "[104,112]", F, "lies at [104,112]"},
+    {"begins too late", "[108,112]", "[110,112]", F, "lies at [110,112]"},
     {"overlap", "[108,112]", "[104,108]", F, "lies at"},
     {"tensor beyond the file", "[108,112]", "[108,9223372036854775807]", F, "lies at"},
     {"offsets wrap", "[108,112]", "[18446744073709551612,0]", F, "lies at"},
@@ -345,6 +347,7 @@ START_TEST(impossible_lengths)
                               nano.size - 8,
                               nano.size,
                               ((uint64_t)4 << 20) + 56,
+                              ((uint64_t)4 << 20) - 8,
                               0x7fffffff,
                               0x80000000,
                               0xffffffff,
@@ -355,6 +358,7 @@ START_TEST(impossible_lengths)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         put_length(wrong[i]);
         expect("length", F, wrong[i] == n + 64 ? "" : "length");
+        ck_assert_uint_lt(mem.peak, 32768);
     }
     put_length(n - 64);
     expect("length less by 64", F, "byte");
@@ -447,7 +451,7 @@ START_TEST(hash_of_another_form)
         ck_assert(nano_replace(
             &nano, "\"dfnet.xxh3\":\"00000000000000000000000000000000\"", member));
         nano_assemble(&nano);
-        expect(values[i], F, "metadata dfnet.xxh3");
+        expect(values[i], F, "expected 32");
         ck_assert(nano_replace(&nano, member,
                                "\"dfnet.xxh3\":\"00000000000000000000000000000000\""));
     }
