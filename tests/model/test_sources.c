@@ -298,6 +298,7 @@ START_TEST(the_variable_names_the_model)
     assert_status(ef_model_default_path(buf, sizeof buf, &err), EF_OK, &err);
     ck_assert_str_eq(buf, path);
     assert_status(ef_model_default_path(buf, strlen(path) + 1, &err), EF_OK, &err);
+    assert_status(ef_model_default_path(buf, strlen(path), &err), EF_E_LIMIT, &err);
     memset(small, 7, sizeof small);
     assert_status(ef_model_default_path(small, strlen(path) < 4 ? 1 : 4, &err),
                   EF_E_LIMIT, &err);
