@@ -312,7 +312,7 @@ EF_API ef_status ef_session_shape(const ef_session *session, int *height, int *w
 /* Bytes that the session holds, its share of the model not counted. */
 EF_API size_t ef_session_memory(const ef_session *session);
 
-/* Receives text; not 0 stops the caller. */
+/* Receives text (or bytes, where said so); not 0 stops the caller. */
 typedef int ef_write_fn(void *user, const char *text, size_t length);
 
 /* The plan as a table: step, kernel, shapes, MACs, arena offset, time if profiled. */
@@ -415,6 +415,44 @@ EF_API ef_status ef_classify_faces(ef_classifier *classifier, const ef_image *im
 
 /* Bytes that the classifier holds, its sessions and scratch included. */
 EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
+
+/* ---- where it looked ----------------------------------------------------------------- */
+
+/* Class activation map (Zhou et al., arXiv 1512.04150, equation 2): for each place of the
+ * last feature map, the weighted sum of its channels with the weights of the output that
+ * means fake; under a softmax, with its weights less the mean of the others'. Positive
+ * speaks for fake, negative for real. With one sigmoid output, or two softmax outputs, the
+ * mean of the values plus `bias` is the log-odds before temperature. Made with flip, it is
+ * the mean of both views. It shows what this network used, not where a face was altered. */
+typedef struct ef_heatmap {
+    const float *values; /* [height][width]                                            */
+    int height, width;   /* of the last feature map, e.g. 7 x 7                        */
+    float bias;
+    ef_box area; /* what the map covers, in the picture's pixels; may reach outside    */
+    void *owner;
+} ef_heatmap;
+
+/* Scores one face as ef_classify_face() does (out may be NULL) and keeps the map of the
+ * classifier's model number `model`, counted from 0. map is yours: ef_heatmap_free(). */
+EF_API ef_status ef_classify_heatmap(ef_classifier *classifier, const ef_image *img,
+                                     const ef_face *face, size_t model, ef_result *out,
+                                     ef_heatmap *map, ef_error *err);
+
+/* Zeroes the struct, too; harmless on a zeroed one. */
+EF_API void ef_heatmap_free(ef_heatmap *map);
+
+/* A copy of img with the map drawn over its area: red where it speaks for fake, blue for
+ * real, as strong as |value| / full, at most `opacity` in [0,1]. full: the value that gets
+ * the full colour, > 0, or 0 for the map's own largest magnitude. out is yours:
+ * ef_image_free(). */
+EF_API ef_status ef_heatmap_draw(const ef_heatmap *map, const ef_image *img, float opacity,
+                                 float full, const ef_options *opt, ef_image *out,
+                                 ef_error *err);
+
+/* Writes img as an 8-bit RGB PNG to `write`, in pieces. EF_E_UNSUPPORTED in a build
+ * without libpng; EF_E_CANCELLED if write stops. */
+EF_API ef_status ef_image_encode_png(const ef_image *img, const ef_options *opt,
+                                     ef_write_fn *write, void *user, ef_error *err);
 
 /* ---- combining scores --------------------------------------------------------------- */
 

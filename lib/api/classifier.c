@@ -4,9 +4,8 @@
  *     for each model: crop, resize, normalise into its session's input (mirrored, too, if
  *                     the model asks), run, read the log-odds
  *     combine the models' scores, apply the thresholds */
-#include "lib/api/session.h"
+#include "lib/api/classifier.h"
 #include "lib/base/mem.h"
-#include "lib/face/preprocess.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,24 +13,8 @@
 
 #define MAX_MODELS 64
 
-struct member {
-    ef_session *session;
-    float weight; /* weights of all members sum to 1 */
-};
-
 struct score {
     double probability, logit; /* weighted sums over the members */
-};
-
-struct ef_classifier {
-    ef_options opt;
-    int batch; /* faces in one run */
-    int nmembers;
-    struct member *members;
-    ef_aggregate aggregate;
-    float real_below, fake_from;
-    struct dfn_prepare prepare;
-    struct dfn_scratch scores; /* struct score [n] of the call that runs */
 };
 
 static double sigmoid(double x)
@@ -237,7 +220,7 @@ static double log_odds(const ef_model *m, const float *z, int views, double temp
 }
 
 /* Adds one member's scores of n faces. boxes NULL: the whole picture, n = 1. */
-static ef_status add_scores(ef_classifier *c, const struct member *member,
+static ef_status add_scores(ef_classifier *c, const struct dfn_member *member,
                             const ef_image *img, const ef_box *boxes, int n,
                             struct score *scores, ef_error *err)
 {

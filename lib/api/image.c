@@ -57,3 +57,15 @@ void ef_image_free(ef_image *img)
 {
     dfn_image_free(img);
 }
+
+ef_status ef_image_encode_png(const ef_image *img, const ef_options *opt,
+                              ef_write_fn *write, void *user, ef_error *err)
+{
+    ef_options full;
+    if (!img || !write)
+        return dfn_fail(err, EF_E_ARG, img ? "write" : "img", "is NULL");
+    ef_status st = dfn_options_resolve(opt, &full, err);
+    if (!st)
+        st = dfn_image_check(img, err);
+    return st ? st : dfn_png_encode(img, &full, write, user, err);
+}

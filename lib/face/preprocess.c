@@ -101,12 +101,6 @@ ef_status dfn_crop_rect(const struct dfn_meta *m, int width, int height,
     return EF_OK;
 }
 
-/* Size to which the crop is resized, and where that lies in the network's input; the
- * place is negative where the input shows only the middle of it. */
-struct placing {
-    int w, h, left, top;
-};
-
 /* (a - b) / 2 rounded half to even, as torchvision's centre crop rounds. */
 static int half_even(int d)
 {
@@ -114,10 +108,10 @@ static int half_even(int d)
     return (d & 1) && (floor_half & 1) ? floor_half + 1 : floor_half;
 }
 
-static ef_status place(const struct dfn_meta *m, const struct dfn_rect *r,
-                       struct placing *p, ef_error *err)
+ef_status dfn_place(const struct dfn_meta *m, const struct dfn_rect *r,
+                    struct dfn_placing *p, ef_error *err)
 {
-    *p = (struct placing){m->width, m->height, 0, 0};
+    *p = (struct dfn_placing){m->width, m->height, 0, 0};
     if (m->resize == DFN_RESIZE_SHORTER) {
         const int short_side = r->w < r->h ? r->w : r->h;
         p->w = r->w <= r->h ? m->shorter : (int)((int64_t)m->shorter * r->w / short_side);
@@ -142,7 +136,7 @@ static ef_status place(const struct dfn_meta *m, const struct dfn_rect *r,
 }
 
 static enum dfn_resample resample(const struct dfn_meta *m, const struct dfn_rect *r,
-                                  const struct placing *p)
+                                  const struct dfn_placing *p)
 {
     /* Both enums list the same filters in the same order. */
     return (enum dfn_resample)(p->w > r->w || p->h > r->h ? m->enlarge : m->shrink);
@@ -158,7 +152,7 @@ static void fill_table(const struct dfn_meta *m, float table[3][256])
 }
 
 /* pixels [p.h][p.w][3] placed on a canvas of the pad colour, normalised into out. */
-static void normalise(const struct dfn_meta *m, const struct placing *p,
+static void normalise(const struct dfn_meta *m, const struct dfn_placing *p,
                       const uint8_t *pixels, float *out)
 {
     float table[3][256];
@@ -180,12 +174,12 @@ ef_status dfn_preprocess(const ef_model *model, const ef_image *img, const ef_bo
 {
     const struct dfn_meta *m = &model->meta;
     struct dfn_rect rect = {0};
-    struct placing placing = {0};
+    struct dfn_placing placing = {0};
     ef_status st = dfn_image_check(img, err);
     if (!st)
         st = dfn_crop_rect(m, img->width, img->height, face, &rect, err);
     if (!st)
-        st = place(m, &rect, &placing, err);
+        st = dfn_place(m, &rect, &placing, err);
     if (st)
         return st;
     const size_t stride = (size_t)placing.w * 3;

@@ -22,6 +22,14 @@ void dfn_prepare_free(struct dfn_prepare *p, const ef_allocator *a);
 ef_status dfn_crop_rect(const struct dfn_meta *meta, int width, int height,
                         const ef_box *face, struct dfn_rect *out, ef_error *err);
 
+/* Size to which the crop is resized, and where that lies in the network's input; the place
+ * is negative where the input shows only the middle of it. */
+struct dfn_placing {
+    int w, h, left, top;
+};
+ef_status dfn_place(const struct dfn_meta *meta, const struct dfn_rect *rect,
+                    struct dfn_placing *out, ef_error *err);
+
 /* out: [meta.height][meta.width][3]. */
 ef_status dfn_preprocess(const ef_model *model, const ef_image *img, const ef_box *face,
                          float *out, struct dfn_prepare *p, const ef_allocator *a,

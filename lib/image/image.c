@@ -208,6 +208,25 @@ void dfn_on_black(const uint8_t *src, size_t n, uint8_t *dst)
     }
 }
 
+ef_status dfn_image_copy(const ef_image *img, const ef_options *opt, ef_image *out,
+                         ef_error *err)
+{
+    struct dfn_canvas c = {0};
+    const ef_status st = dfn_canvas_open(&c, (uint64_t)img->width, (uint64_t)img->height,
+                                         1, opt, err);
+    if (st)
+        return st;
+    for (int y = 0; y < img->height; y++) {
+        uint8_t *to = dfn_canvas_direct(&c, y);
+        const uint8_t *row = dfn_image_row(img, y, to);
+        if (row != to)
+            memcpy(to, row, (size_t)img->width * 3);
+    }
+    *out = (ef_image){c.pixels, c.width, c.height, (ptrdiff_t)c.width * 3, EF_RGB8,
+                      c.owner};
+    return EF_OK;
+}
+
 void dfn_image_free(ef_image *img)
 {
     if (!img)

@@ -36,6 +36,16 @@ ef_status dfn_image_decode(const uint8_t *data, size_t size, const ef_options *o
  * allocator that it came from. */
 void dfn_image_free(ef_image *img);
 
+/* An RGB8 copy of a picture of any format, freed by dfn_image_free(). img has been
+ * checked. EF_E_NOMEM, EF_E_LIMIT. */
+ef_status dfn_image_copy(const ef_image *img, const ef_options *opt, ef_image *out,
+                         ef_error *err);
+
+/* img as an 8-bit RGB PNG, handed to write piece by piece. EF_E_UNSUPPORTED without
+ * libpng, EF_E_NOMEM, EF_E_CANCELLED if write returns not 0. */
+ef_status dfn_png_encode(const ef_image *img, const ef_options *opt, ef_write_fn *write,
+                         void *user, ef_error *err);
+
 /* Row y of img as RGB bytes [width][3]: a pointer into img for EF_RGB8, else into row,
  * which has room for width * 3 bytes. */
 const uint8_t *dfn_image_row(const ef_image *img, int y, uint8_t *row);

@@ -1,9 +1,10 @@
-"""Every function of dfnet.h must be called by test_misuse.c. Called by meson.
+"""Every function of dfnet.h must be called wrongly by a test. Called by meson.
 
-    check_misuse.py HEADER TEST [SYMBOLS]    names the functions that are not
-    check_misuse.py --self-test              shows that it can fail
+    check_misuse.py HEADER SYMBOLS TEST...    names the functions that are not
+    check_misuse.py --self-test               shows that it can fail
 
-SYMBOLS lists the exported names, one a line; the header must declare the same.
+SYMBOLS lists the exported names, one a line; the header must declare the same. TEST: the
+suites that misuse functions, test_misuse.c and those of the parts that test their own.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ def main() -> int:
     """See the top of the file."""
     if sys.argv[1:] == ["--self-test"]:
         return self_test()
-    header, test, *symbols = (Path(name).read_text(encoding="utf-8") for name in sys.argv[1:])
-    gaps = missing(header, test)
+    header, symbols, *tests = (Path(name).read_text(encoding="utf-8") for name in sys.argv[1:])
+    gaps = missing(header, "\n".join(tests))
     for name in gaps:
-        print(f"test_misuse.c never calls {name}()")
+        print(f"no misuse test calls {name}()")
     if not declared(header):
         print("dfnet.h declares nothing: has the way it marks functions changed?")
         return 1
-    if symbols and declared(header) != set(symbols[0].split()):
-        print(f"dfnet.h and symbols.txt differ: {declared(header) ^ set(symbols[0].split())}")
+    if declared(header) != set(symbols.split()):
+        print(f"dfnet.h and symbols.txt differ: {declared(header) ^ set(symbols.split())}")
         return 1
     return 1 if gaps else 0
 

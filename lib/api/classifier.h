@@ -1,0 +1,24 @@
+/* classifier.h - what ef_classifier is inside; for the other files of lib/api. */
+#ifndef DFN_API_CLASSIFIER_H
+#define DFN_API_CLASSIFIER_H
+
+#include "lib/api/session.h"
+#include "lib/face/preprocess.h"
+
+struct dfn_member {
+    ef_session *session;
+    float weight; /* weights of all members sum to 1 */
+};
+
+struct ef_classifier {
+    ef_options opt;
+    int batch; /* faces in one run */
+    int nmembers;
+    struct dfn_member *members;
+    ef_aggregate aggregate;
+    float real_below, fake_from;
+    struct dfn_prepare prepare;
+    struct dfn_scratch scores; /* struct score [n] of the call that runs */
+};
+
+#endif

@@ -1,0 +1,157 @@
+/* heatmap.c - the "where it looked" part of dfnet.h. The map comes from a tap on the step
+ * before the global pool: after the run, the arena has given that memory to others. */
+#include "lib/face/heatmap.h"
+#include "lib/api/classifier.h"
+#include "lib/base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The last feature map is the output of this step (lib/plan/build.c). */
+#define FEATURE_STEP "head"
+
+/* One block: struct owner, then the map's values [h][w], then the direction [head]. */
+struct owner {
+    ef_allocator allocator;
+};
+
+struct collector {
+    const double *weights; /* [head] */
+    float *values;         /* [h][w] */
+    int views;
+};
+
+static int collect(void *user, const char *name, const float *data, int n, int h, int w,
+                   int c)
+{
+    const struct collector *k = user;
+    if (strcmp(name, FEATURE_STEP))
+        return 0;
+    /* One face: its views lie one behind the other, the mirror image second. */
+    for (int view = 0; view < k->views && view < n; view++)
+        dfn_heatmap_add(data + (size_t)view * (size_t)(h * w) * (size_t)c, h, w, c,
+                        k->weights, 1.0 / k->views, view == 1, k->values);
+    return 0;
+}
+
+static const struct dfn_value *feature_shape(const struct dfn_plan *p)
+{
+    for (int i = 0; i < p->nsteps; i++)
+        if (!strcmp(p->steps[i].name, FEATURE_STEP))
+            return &p->values[p->steps[i].out];
+    return NULL;
+}
+
+static ef_status prepare(const ef_classifier *c, const ef_session *s, ef_heatmap *map,
+                         double **direction, ef_error *err)
+{
+    const struct dfn_value *v = feature_shape(&s->plan);
+    if (!v)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "heat map",
+                        "this network has no feature map before its classifier");
+    const size_t cells = (size_t)v->h * (size_t)v->w;
+    const size_t values = dfn_align_up(sizeof(struct owner));
+    const size_t weights = dfn_align_up(values + cells * sizeof(float));
+    char *block = dfn_calloc(&c->opt.allocator, weights + (size_t)v->c * sizeof(double));
+    if (!block)
+        return dfn_fail(err, EF_E_NOMEM, "heat map", "no memory for %zu values", cells);
+    ((struct owner *)(void *)block)->allocator = c->opt.allocator;
+    double bias;
+    *direction = (double *)(void *)(block + weights);
+    dfn_heatmap_direction(s->model, *direction, &bias);
+    *map = (ef_heatmap){.values = (float *)(void *)(block + values),
+                        .height = v->h,
+                        .width = v->w,
+                        .bias = (float)bias,
+                        .owner = block};
+    return EF_OK;
+}
+
+ef_status ef_classify_heatmap(ef_classifier *c, const ef_image *img, const ef_face *face,
+                              size_t model, ef_result *out, ef_heatmap *map,
+                              ef_error *err)
+{
+    if (!c || !img || !map)
+        return dfn_fail(err, EF_E_ARG,
+                        !c     ? "classifier"
+                        : !img ? "img"
+                               : "map",
+                        "is NULL");
+    if (model >= (size_t)c->nmembers)
+        return dfn_fail(err, EF_E_ARG, "model", "is %zu, the classifier has %d", model,
+                        c->nmembers);
+    ef_session *s = c->members[model].session;
+    ef_heatmap fresh = {0};
+    ef_result own;
+    double *direction = NULL;
+    ef_result_init(&own, sizeof own);
+    ef_status st = prepare(c, s, &fresh, &direction, err);
+    if (st)
+        return st;
+    struct collector k = {
+        direction,
+        (float *)(void *)((char *)fresh.owner + dfn_align_up(sizeof(struct owner))),
+        s->model->meta.flip ? 2 : 1};
+    s->tap = collect;
+    s->tap_user = &k;
+    st = ef_classify_face(c, img, face, out ? out : &own, err);
+    s->tap = NULL;
+    s->tap_user = NULL;
+    if (!st) {
+        /* The box that was scored: the detector's in EF_FACE_DETECT. */
+        const bool whole = !face || face->mode == EF_FACE_WHOLE;
+        st = dfn_heatmap_area(s->model, img, whole ? NULL : &(out ? out : &own)->box,
+                              &fresh.area, err);
+    }
+    if (st) {
+        ef_heatmap_free(&fresh);
+        return st;
+    }
+    *map = fresh;
+    return EF_OK;
+}
+
+void ef_heatmap_free(ef_heatmap *map)
+{
+    if (!map)
+        return;
+    if (map->owner) {
+        const ef_allocator a = ((struct owner *)map->owner)->allocator;
+        dfn_free(&a, map->owner);
+    }
+    memset(map, 0, sizeof *map);
+}
+
+static ef_status check_map(const ef_heatmap *m, float opacity, float full, ef_error *err)
+{
+    if (!m->values || m->height < 1 || m->width < 1 || m->height > 4096 ||
+        m->width > 4096)
+        return dfn_fail(err, EF_E_ARG, "map", "has no values");
+    /* Written so that NaN fails. */
+    if (!(m->area.w > 0 && m->area.h > 0 && isfinite(m->area.x) && isfinite(m->area.y) &&
+          isfinite(m->area.w) && isfinite(m->area.h)))
+        return dfn_fail(err, EF_E_ARG, "map", "has no area");
+    if (!(opacity >= 0 && opacity <= 1) || !(full >= 0 && isfinite(full)))
+        return dfn_fail(err, EF_E_ARG, "opacity, full",
+                        "are %g, %g: must be 0 to 1, and 0 or more", (double)opacity,
+                        (double)full);
+    for (int i = 0; i < m->height * m->width; i++)
+        if (!isfinite(m->values[i]))
+            return dfn_fail(err, EF_E_NUMERIC, "map", "value %d is not a finite number",
+                            i);
+    return EF_OK;
+}
+
+ef_status ef_heatmap_draw(const ef_heatmap *map, const ef_image *img, float opacity,
+                          float full, const ef_options *opt, ef_image *out, ef_error *err)
+{
+    ef_options all;
+    if (!map || !img || !out)
+        return dfn_fail(err, EF_E_ARG, !map ? "map" : !img ? "img" : "out", "is NULL");
+    ef_status st = dfn_options_resolve(opt, &all, err);
+    if (!st)
+        st = dfn_image_check(img, err);
+    if (!st)
+        st = check_map(map, opacity, full, err);
+    return st ? st : dfn_heatmap_draw(map, img, opacity, full, &all, out, err);
+}

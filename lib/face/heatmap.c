@@ -1,0 +1,124 @@
+/* heatmap.c - see heatmap.h. Class activation maps: Zhou, Khosla, Lapedriza, Oliva,
+ * Torralba, "Learning Deep Features for Discriminative Localization", arXiv 1512.04150,
+ * section 2: the classifier is linear in the mean of the feature map, so each place has
+ * its share of the logit. */
+#include "lib/face/heatmap.h"
+
+#include <math.h>
+
+void dfn_heatmap_direction(const ef_model *model, double *weights, double *bias)
+{
+    const int outputs = model->arch.outputs, head = model->arch.head;
+    const int fake = model->meta.fake;
+    const float *w = dfn_model_weight(model, -1, DFN_CLASSIFIER_W); /* [outputs][head] */
+    const float *b = dfn_model_weight(model, -1, DFN_CLASSIFIER_B); /* [outputs]       */
+    const double others = model->meta.softmax ? -1.0 / (outputs - 1) : 0;
+
+    *bias = b[fake];
+    for (int c = 0; c < head; c++)
+        weights[c] = w[(size_t)fake * (size_t)head + (size_t)c];
+    for (int o = 0; o < outputs && others != 0; o++) {
+        if (o == fake)
+            continue;
+        *bias += others * b[o];
+        for (int c = 0; c < head; c++)
+            weights[c] += others * w[(size_t)o * (size_t)head + (size_t)c];
+    }
+}
+
+void dfn_heatmap_add(const float *features, int h, int w, int c, const double *weights,
+                     double share, bool mirrored, float *values)
+{
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            double sum = 0;
+            for (int i = 0; i < c; i++)
+                sum += weights[i] * *features++;
+            values[y * w + (mirrored ? w - 1 - x : x)] += (float)(share * sum);
+        }
+}
+
+ef_status dfn_heatmap_area(const ef_model *model, const ef_image *img, const ef_box *face,
+                           ef_box *area, ef_error *err)
+{
+    struct dfn_rect rect = {0};
+    struct dfn_placing p = {0};
+    ef_status st = dfn_crop_rect(&model->meta, img->width, img->height, face, &rect, err);
+    if (!st)
+        st = dfn_place(&model->meta, &rect, &p, err);
+    if (st)
+        return st;
+    const double sx = (double)rect.w / p.w, sy = (double)rect.h / p.h;
+    *area = (ef_box){(float)(rect.x - p.left * sx), (float)(rect.y - p.top * sy),
+                     (float)(model->meta.width * sx), (float)(model->meta.height * sy)};
+    return EF_OK;
+}
+
+/* ---- drawing ---------------------------------------------------------------------- */
+
+/* Value at (u, v), each in [0, 1] over the map, linear between the centres of its cells,
+ * constant beyond the outermost ones. */
+static float sample(const ef_heatmap *m, double u, double v)
+{
+    const double x = fmin(fmax(u * m->width - 0.5, 0), m->width - 1);
+    const double y = fmin(fmax(v * m->height - 0.5, 0), m->height - 1);
+    const int x0 = (int)x, y0 = (int)y;
+    const int x1 = x0 + 1 < m->width ? x0 + 1 : x0;
+    const int y1 = y0 + 1 < m->height ? y0 + 1 : y0;
+    const double fx = x - x0, fy = y - y0;
+    const float *r0 = m->values + (ptrdiff_t)y0 * m->width;
+    const float *r1 = m->values + (ptrdiff_t)y1 * m->width;
+    return (float)((r0[x0] * (1 - fx) + r0[x1] * fx) * (1 - fy) +
+                   (r1[x0] * (1 - fx) + r1[x1] * fx) * fy);
+}
+
+static float largest(const ef_heatmap *m)
+{
+    float most = 0;
+    for (int i = 0; i < m->height * m->width; i++)
+        most = fmaxf(most, fabsf(m->values[i]));
+    return most;
+}
+
+/* Mixes one pixel with red or blue, the colours that also people who cannot tell red from
+ * green tell apart (ColorBrewer's RdBu ends). */
+static void mix(uint8_t *px, float value, float full, float opacity)
+{
+    static const uint8_t red[3] = {202, 0, 32}, blue[3] = {5, 113, 176};
+    const uint8_t *to = value > 0 ? red : blue;
+    const float strength = fminf(fabsf(value) / full, 1) * opacity;
+    for (int c = 0; c < 3; c++)
+        px[c] = (uint8_t)((float)px[c] + strength * ((float)to[c] - (float)px[c]) + 0.5f);
+}
+
+static void draw(const ef_heatmap *m, uint8_t *pixels, int width, int height, float full,
+                 float opacity)
+{
+    const ef_box *a = &m->area;
+    for (int y = 0; y < height; y++) {
+        const double v = (y + 0.5 - a->y) / a->h;
+        for (int x = 0; x < width && v >= 0 && v <= 1; x++) {
+            const double u = (x + 0.5 - a->x) / a->w;
+            if (u >= 0 && u <= 1)
+                mix(pixels + ((size_t)y * (size_t)width + (size_t)x) * 3, sample(m, u, v),
+                    full, opacity);
+        }
+    }
+}
+
+ef_status dfn_heatmap_draw(const ef_heatmap *m, const ef_image *img, float opacity,
+                           float full, const ef_options *opt, ef_image *out,
+                           ef_error *err)
+{
+    ef_image copy;
+    ef_status st = dfn_image_copy(img, opt, &copy, err);
+    if (st)
+        return st;
+    if (full <= 0)
+        full = largest(m);
+    if (full > 0)
+        draw(m, (uint8_t *)(uintptr_t)copy.pixels, copy.width, copy.height, full,
+             opacity);
+    *out = copy;
+    return EF_OK;
+}
