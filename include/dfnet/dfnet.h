@@ -322,7 +322,7 @@ EF_API ef_status ef_session_explain(const ef_session *session, ef_write_fn *writ
 typedef struct ef_step_time {
     const char *name;   /* layer, e.g. "blocks.3.depthwise"; owned by the session       */
     const char *kernel; /* e.g. "dfn_f32_dwconv__ref"                                   */
-    uint64_t macs;      /* of the last run                                              */
+    uint64_t macs;      /* of one input                                                 */
     uint64_t ns;        /* of the last run; 0 until ef_session_profile(session, 1)      */
 } ef_step_time;
 
