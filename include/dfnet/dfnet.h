@@ -416,14 +416,15 @@ EF_API ef_status ef_classify_faces(ef_classifier *classifier, const ef_image *im
 /* Bytes that the classifier holds, its sessions and scratch included. */
 EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
 
-/* ---- where it looked ----------------------------------------------------------------- */
+/* ---- where it looked --------------------------------------------------------------- */
 
 /* Class activation map (Zhou et al., arXiv 1512.04150, equation 2): for each place of the
  * last feature map, the weighted sum of its channels with the weights of the output that
  * means fake; under a softmax, with its weights less the mean of the others'. Positive
- * speaks for fake, negative for real. With one sigmoid output, or two softmax outputs, the
- * mean of the values plus `bias` is the log-odds before temperature. Made with flip, it is
- * the mean of both views. It shows what this network used, not where a face was altered. */
+ * speaks for fake, negative for real. With one sigmoid output, or two softmax outputs,
+ * the mean of the values plus `bias` is the log-odds before temperature. Made with flip,
+ * it is the mean of both views. It shows what this network used, not where a face was
+ * altered. */
 typedef struct ef_heatmap {
     const float *values; /* [height][width]                                            */
     int height, width;   /* of the last feature map, e.g. 7 x 7                        */
@@ -442,19 +443,19 @@ EF_API ef_status ef_classify_heatmap(ef_classifier *classifier, const ef_image *
 EF_API void ef_heatmap_free(ef_heatmap *map);
 
 /* A copy of img with the map drawn over its area: red where it speaks for fake, blue for
- * real, as strong as |value| / full, at most `opacity` in [0,1]. full: the value that gets
- * the full colour, > 0, or 0 for the map's own largest magnitude. out is yours:
+ * real, as strong as |value| / full, at most `opacity` in [0,1]. full: the value that
+ * gets the full colour, > 0, or 0 for the map's own largest magnitude. out is yours:
  * ef_image_free(). */
-EF_API ef_status ef_heatmap_draw(const ef_heatmap *map, const ef_image *img, float opacity,
-                                 float full, const ef_options *opt, ef_image *out,
-                                 ef_error *err);
+EF_API ef_status ef_heatmap_draw(const ef_heatmap *map, const ef_image *img,
+                                 float opacity, float full, const ef_options *opt,
+                                 ef_image *out, ef_error *err);
 
 /* Writes img as an 8-bit RGB PNG to `write`, in pieces. EF_E_UNSUPPORTED in a build
  * without libpng; EF_E_CANCELLED if write stops. */
 EF_API ef_status ef_image_encode_png(const ef_image *img, const ef_options *opt,
                                      ef_write_fn *write, void *user, ef_error *err);
 
-/* ---- combining scores --------------------------------------------------------------- */
+/* ---- combining scores -------------------------------------------------------------- */
 
 /* Many scores of one picture, video or person to one verdict: over the frames of a face,
  * over faces, over models, by the rules that the systems of the DeepFake Detection

@@ -11,8 +11,8 @@
  * EF_E_ARG for a struct_size or a value that cannot be. */
 ef_status dfn_options_resolve(const ef_options *opt, ef_options *full, ef_error *err);
 
-/* Whether the bytes behind the first `known` of a struct of `size` bytes are all 0: a field
- * that this library does not know must not ask for anything. */
+/* Whether the bytes behind the first `known` of a struct of `size` bytes are all 0: a
+ * field that this library does not know must not ask for anything. */
 bool dfn_tail_is_zero(const void *what, size_t known, size_t size);
 
 /* One line to the log hook, if there is one. */

@@ -22,8 +22,8 @@ void dfn_prepare_free(struct dfn_prepare *p, const ef_allocator *a);
 ef_status dfn_crop_rect(const struct dfn_meta *meta, int width, int height,
                         const ef_box *face, struct dfn_rect *out, ef_error *err);
 
-/* Size to which the crop is resized, and where that lies in the network's input; the place
- * is negative where the input shows only the middle of it. */
+/* Size to which the crop is resized, and where that lies in the network's input; the
+ * place is negative where the input shows only the middle of it. */
 struct dfn_placing {
     int w, h, left, top;
 };

@@ -1,6 +1,6 @@
-/* test_determinism.c - the same input gives the same bits, whatever the number of threads,
- * the place in a batch or the run, at each CPU level with the native matrix product; other
- * matrix products and levels are within a tolerance.
+/* test_determinism.c - the same input gives the same bits, whatever the number of
+ * threads, the place in a batch or the run, at each CPU level with the native matrix
+ * product; other matrix products and levels are within a tolerance.
  *
  * To add a network, add its file to `networks`. */
 #include "tests/api/api.h"
@@ -11,8 +11,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define BATCH 8
-/* Of float32 in another order, relative to the largest logit; ecosystem-wide figures are of
- * this size, and weights_tools' own tolerance (FORMAT.md, section 6) is the same. */
+/* Of float32 in another order, relative to the largest logit; ecosystem-wide figures are
+ * of this size, and weights_tools' own tolerance (FORMAT.md, section 6) is the same. */
 #define TOLERANCE 1e-4
 
 static const char *const networks[] = {"golden/all_kinds", "golden/odd_channels",

@@ -1,6 +1,6 @@
 /* test_growth.c - nothing grows: 10,000 classifications and 1,000 times open and close
- * leave resident memory, the allocator's count, threads and descriptors as they were. What
- * is first seen after 1 % of the work is the standard for the rest.
+ * leave resident memory, the allocator's count, threads and descriptors as they were.
+ * What is first seen after 1 % of the work is the standard for the rest.
  *
  * Sanitizers keep freed memory for a while, so resident memory is not looked at there. */
 #include "tests/api/api.h"

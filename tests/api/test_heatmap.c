@@ -1,6 +1,6 @@
-/* test_heatmap.c - class activation maps: that their mean is the logit, that they lie where
- * the crop lies, what is drawn, and the PNG that comes out. To add a case, add a START_TEST
- * and list it in main(). */
+/* test_heatmap.c - class activation maps: that their mean is the logit, that they lie
+ * where the crop lies, what is drawn, and the PNG that comes out. To add a case, add a
+ * START_TEST and list it in main(). */
 #include "lib/face/heatmap.h"
 #include "tests/api/api.h"
 
@@ -29,7 +29,8 @@ static const char *const exact_models[] = {"sigmoid_squash_clamp", "sigmoid2_squ
                                            "softmax_shorter_shift", "square_clamp_linear",
                                            "square_shift_cubic"};
 
-/* The classifier is linear in the mean of the features, flip and softmax of two included. */
+/* The classifier is linear in the mean of the features, flip and softmax of two
+ * included. */
 START_TEST(mean_and_bias_give_the_logit)
 {
     ef_error err;

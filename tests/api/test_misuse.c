@@ -1,7 +1,7 @@
 /* test_misuse.c - every public function with arguments that it must refuse: NULL, zero,
- * negative, huge, NaN, no such enum, structs of the wrong size. Each refusal has the exact
- * status, a place and one sentence; err may be NULL; what `out` points at stays as it was,
- * and so does errno. check_misuse.py sees to it that no function is left out.
+ * negative, huge, NaN, no such enum, structs of the wrong size. Each refusal has the
+ * exact status, a place and one sentence; err may be NULL; what `out` points at stays as
+ * it was, and so does errno. check_misuse.py sees to it that no function is left out.
  *
  * To add a function, add a START_TEST with REFUSES() lines and list it in main(). */
 #include "tests/api/api.h"

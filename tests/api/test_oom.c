@@ -1,7 +1,7 @@
 /* test_oom.c - memory and threads that are not to be had. In each scenario the n-th
  * allocation fails, for all n until none fails, once alone and once with all later ones;
- * then the n-th lock or thread. The status is exact, nothing leaks, `out` is untouched, and
- * the objects that were there before give the same bits as ever. Also: runs allocate
+ * then the n-th lock or thread. The status is exact, nothing leaks, `out` is untouched,
+ * and the objects that were there before give the same bits as ever. Also: runs allocate
  * nothing, and the library's own memory figures are what the hook counts.
  *
  * A new scenario is a row in `scenarios`. The program is linked with --wrap for the three

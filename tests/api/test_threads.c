@@ -5,8 +5,8 @@
  *     meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
  *     meson test -C build-tsan threads
  *
- * Threads only note failures in their struct; the test's own thread asserts. A new kind of
- * thread is a function and a START_TEST that calls run_threads(). */
+ * Threads only note failures in their struct; the test's own thread asserts. A new kind
+ * of thread is a function and a START_TEST that calls run_threads(). */
 #include "tests/api/api.h"
 
 #include "dfn_config.h"
@@ -255,7 +255,8 @@ START_TEST(eight_threads_on_one_model)
 }
 END_TEST
 
-/* OpenBLAS with one thread, called by eight. It promises no bits, so a tolerance it is. */
+/* OpenBLAS with one thread, called by eight. It promises no bits, so a tolerance it
+ * is. */
 START_TEST(eight_threads_with_openblas)
 {
 #if DFN_HAVE_OPENBLAS

@@ -153,8 +153,8 @@ static bool share_bytes(const struct dfn_plan *p, int a, int b)
     return at < bt + bytes_of(p, b) && bt < at + bytes_of(p, a);
 }
 
-/* Does not trust the lives that the planner computed: a value must keep its bytes from the
- * step that writes it to the last that reads it. */
+/* Does not trust the lives that the planner computed: a value must keep its bytes from
+ * the step that writes it to the last that reads it. */
 static void check_values(const struct dfn_plan *p)
 {
     for (int v = 0; v < p->nvalues; v++) {
@@ -363,8 +363,8 @@ START_TEST(random_networks)
 }
 END_TEST
 
-/* Rows and columns behind every stride-2 layer: ceil(n / 2), or with the fixed padding that
- * leaves one out floor(n / 2), as TensorFlow's and old PyTorch ports' sizes go. */
+/* Rows and columns behind every stride-2 layer: ceil(n / 2), or with the fixed padding
+ * that leaves one out floor(n / 2), as TensorFlow's and old PyTorch ports' sizes go. */
 START_TEST(sizes_halve_as_the_padding_says)
 {
     static const char stages[] = "mb,3,2,1,8,1,0;mb,5,2,2,8,2,4;fused,3,2,2,8,1,0;"
