@@ -212,8 +212,8 @@ ef_status dfn_image_copy(const ef_image *img, const ef_options *opt, ef_image *o
                          ef_error *err)
 {
     struct dfn_canvas c = {0};
-    const ef_status st = dfn_canvas_open(&c, (uint64_t)img->width, (uint64_t)img->height,
-                                         1, opt, err);
+    const ef_status st =
+        dfn_canvas_open(&c, (uint64_t)img->width, (uint64_t)img->height, 1, opt, err);
     if (st)
         return st;
     for (int y = 0; y < img->height; y++) {
@@ -222,8 +222,8 @@ ef_status dfn_image_copy(const ef_image *img, const ef_options *opt, ef_image *o
         if (row != to)
             memcpy(to, row, (size_t)img->width * 3);
     }
-    *out = (ef_image){c.pixels, c.width, c.height, (ptrdiff_t)c.width * 3, EF_RGB8,
-                      c.owner};
+    *out =
+        (ef_image){c.pixels, c.width, c.height, (ptrdiff_t)c.width * 3, EF_RGB8, c.owner};
     return EF_OK;
 }
 
