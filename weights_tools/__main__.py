@@ -1,4 +1,4 @@
-"""The command line: `python3 -m weights_tools {convert,info,verify} ...`.
+"""The command line: `python3 -m weights_tools {convert,convert-mtcnn,info,verify} ...`.
 
 Exit codes: 0 done; 1 wrong usage; 2 the input was refused or a file could not be read or
 written (one sentence on standard error). `verify` documents its own.
@@ -42,6 +42,12 @@ _CONVERT_EXAMPLES = """examples:
 
   # weights trained with efficientnet_pytorch 0.6.3 at 224 while built for another size
   python3 -m weights_tools convert b4.pth -o b4.safetensors --padding static-old
+"""
+
+_MTCNN_EXAMPLES = """examples:
+  pip download --no-deps facenet-pytorch==2.6.0
+  python3 -m weights_tools convert-mtcnn --package facenet_pytorch-2.6.0-py3-none-any.whl \\
+      -o mtcnn.safetensors
 """
 
 _INFO_EXAMPLES = """examples:
@@ -262,9 +268,23 @@ def _run_convert(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _run_info(args: argparse.Namespace) -> int:
-    from . import info
+def _run_convert_mtcnn(args: argparse.Namespace) -> int:
+    from .mtcnn import convert_mtcnn
 
+    meta = convert_mtcnn(args.package, args.out, args.dtype)
+    if not args.quiet:
+        print(f"source    {meta.source}\nlicence   {meta.license}")
+        print(f"wrote     {args.out}: {os.path.getsize(args.out)} bytes, {args.dtype}")
+    return DONE
+
+
+def _run_info(args: argparse.Namespace) -> int:
+    from . import info, mtcnn
+
+    if mtcnn.is_detector(args.file):
+        facts = mtcnn.describe(args.file)
+        print(info.as_json(facts) if args.json else mtcnn.as_text(facts))
+        return DONE
     facts = info.describe(args.file)
     print(info.as_json(facts) if args.json else info.as_text(facts))
     return DONE
@@ -295,6 +315,25 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_convert(convert_parser)
     convert_parser.set_defaults(run=_run_convert)
+
+    mtcnn_parser = commands.add_parser(
+        "convert-mtcnn",
+        help="make the face detector's file from the package facenet-pytorch",
+        description="Makes the face detector's model file from the weights in the PyPI package "
+        "facenet-pytorch (MIT). The package is neither imported nor executed.",
+        examples=_MTCNN_EXAMPLES,
+    )
+    add = mtcnn_parser.add_argument
+    add("-o", "--out", required=True, metavar="FILE", help="model file to write (.safetensors)")
+    add(
+        "--package",
+        metavar="PATH",
+        help="its wheel, or a folder with pnet.pt, rnet.pt and onet.pt "
+        "(default: the installed package)",
+    )
+    add("--dtype", choices=("f32", "f16"), default="f32", help="of the weights (default: f32)")
+    add("-q", "--quiet", action="store_true", help="do not tell what was read")
+    mtcnn_parser.set_defaults(run=_run_convert_mtcnn)
 
     info_parser = commands.add_parser(
         "info",

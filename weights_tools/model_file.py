@@ -552,6 +552,8 @@ _KEYS = {f"dfnet.{key}": True for key in _REQUIRED.split()} | {
 
 def _parse_metadata(texts: Mapping[str, str]) -> tuple[Architecture, Metadata]:
     """Check and convert every value; ModelFileError names the key."""
+    if texts.get("dfnet.role") == "detector":
+        raise ModelFileError("metadata dfnet.role: is detector, which has no such architecture")
     for key in texts:
         if key not in _KEYS and not key.startswith("x."):
             raise ModelFileError(f"metadata key {key[:80]!r}: is not known")
@@ -640,6 +642,14 @@ def _parse_labels(text: str, outputs: int) -> list[str]:
     return [_limited("dfnet.labels", label, MAX_LABEL) for label in labels]
 
 
+def check_digits(source_sha256: str, digest: str) -> None:
+    """Both hashes are written as the format wants them."""
+    if not re.fullmatch("[0-9a-f]{64}", source_sha256):
+        raise _bad("dfnet.source.sha256", source_sha256, "64 lower-case hexadecimal digits")
+    if not re.fullmatch("[0-9a-f]{32}", digest):
+        raise _bad(_HASH_KEY, digest, "32 lower-case hexadecimal digits")
+
+
 def _check_values(meta: Metadata) -> None:
     """What remains: values that only make sense within limits or together."""
     if min(meta.std) <= 0:
@@ -649,10 +659,7 @@ def _check_values(meta: Metadata) -> None:
     low, high = meta.thresholds
     if not 0 <= low <= high <= 1:
         raise ModelFileError("metadata dfnet.thresholds: must be rising and within 0 to 1")
-    if not re.fullmatch("[0-9a-f]{64}", meta.source_sha256):
-        raise _bad("dfnet.source.sha256", meta.source_sha256, "64 lower-case hexadecimal digits")
-    if not re.fullmatch("[0-9a-f]{32}", meta.xxh3):
-        raise _bad(_HASH_KEY, meta.xxh3, "32 lower-case hexadecimal digits")
+    check_digits(meta.source_sha256, meta.xxh3)
     filters = meta.filter.split(",")
     if len(filters) > 2 or not set(filters) <= set(FILTERS):
         raise _bad("dfnet.filter", meta.filter, "one or two of " + ", ".join(FILTERS))
@@ -666,7 +673,13 @@ def _check_values(meta: Metadata) -> None:
 # ---- reading: the file ----
 
 
-def _read(file: IO[bytes]) -> tuple[Architecture, dict[str, np.ndarray], Metadata]:
+def read_header(
+    file: IO[bytes],
+) -> tuple[dict[str, str], dict[str, _Entry], xxh3.Hasher, int]:
+    """Metadata as texts, tensors in the file's order, the hash so far and the data's size.
+
+    `file` then stands at the data. Raises ModelFileError for what is not such a header.
+    """
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise ModelFileError("is not a regular file")
@@ -682,19 +695,38 @@ def _read(file: IO[bytes]) -> tuple[Architecture, dict[str, np.ndarray], Metadat
     if len(header) != length:
         raise ModelFileError("the file became shorter while it was read")
     texts, entries, digits = _parse_header(header)
-    arch, meta = _parse_metadata(texts)
-    _check_layout(arch, entries, status.st_size - 8 - length)
-    if header[digits : digits + 32] != meta.xxh3.encode():
-        raise ModelFileError(f"metadata {_HASH_KEY}: is written with escapes")
     hasher = xxh3.new()
-    hasher.update(start + header[:digits] + _NO_HASH.encode() + header[digits + 32 :])
+    if digits >= 0:
+        if header[digits : digits + 32] != texts[_HASH_KEY].encode()[:32]:
+            raise ModelFileError(f"metadata {_HASH_KEY}: is written with escapes")
+        header = header[:digits] + _NO_HASH.encode() + header[digits + 32 :]
+    hasher.update(start + header)
+    return texts, entries, hasher, status.st_size - 8 - length
+
+
+def read_data(
+    arch: Architecture,
+    file: IO[bytes],
+    entries: dict[str, _Entry],
+    hasher: xxh3.Hasher,
+    size: int,
+    digest: str,
+) -> dict[str, np.ndarray]:
+    """The tensors, canonical order, behind `read_header`; `digest` is what the hash must be."""
+    _check_layout(arch, entries, size)
     tensors = _read_tensors(file, entries, hasher)
-    if xxh3.hexdigest(hasher) != meta.xxh3:
+    if xxh3.hexdigest(hasher) != digest:
         raise ModelFileError("the hash differs: the file is damaged")
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise ModelFileError(f"tensor {name}: holds NaN or infinity")
-    return arch, {name: tensors[name] for name in arch.tensors()}, meta
+    return {name: tensors[name] for name in arch.tensors()}
+
+
+def _read(file: IO[bytes]) -> tuple[Architecture, dict[str, np.ndarray], Metadata]:
+    texts, entries, hasher, size = read_header(file)
+    arch, meta = _parse_metadata(texts)
+    return arch, read_data(arch, file, entries, hasher, size, meta.xxh3), meta
 
 
 def _check_layout(arch: Architecture, entries: dict[str, _Entry], size: int) -> None:

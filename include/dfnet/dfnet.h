@@ -192,7 +192,9 @@ EF_API void ef_model_free(ef_model *model);
 typedef struct ef_model_info {
     size_t struct_size;
     char name[128];      /* for people                                                  */
-    char variant[16];    /* "b0".."b8", "l2", "lite0".., "v2-s".., "custom"             */
+    char variant[16];    /* "b0".."b8", "l2", "lite0".., "v2-s".., "custom"; "mtcnn": a
+                            face detector, for which only name, hash, parameters and
+                            bytes are filled in                                         */
     char hash[33];       /* XXH3-128 of the file, 32 hexadecimal digits                 */
     int height, width;   /* input the model was made for                                */
     int outputs;         /* logits of one input                                         */

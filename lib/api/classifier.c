@@ -56,7 +56,11 @@ static ef_status check_models(const ef_classifier_options *w, ef_error *err)
     for (size_t i = 0; i < w->model_count; i++) {
         if (!w->models[i])
             return dfn_fail(err, EF_E_ARG, "models", "number %zu is NULL", i);
-        if (w->models[i]->meta.detector || w->models[i]->meta.fake < 0)
+        if (w->models[i]->meta.detector)
+            return dfn_fail(err, EF_E_ARG, "models",
+                            "number %zu is a face detector; it belongs into `detector`",
+                            i);
+        if (w->models[i]->meta.fake < 0)
             return dfn_fail(err, EF_E_ARG, "models",
                             "number %zu has no output that means fake", i);
         if (w->weights && !(w->weights[i] > 0 && isfinite(w->weights[i])))
@@ -386,6 +390,9 @@ ef_status ef_model_preprocess(const ef_model *model, const ef_options *opt,
                         : !img ? "img"
                                : "out",
                         "is NULL");
+    if (model->meta.detector)
+        return dfn_fail(err, EF_E_ARG, "model",
+                        "is a face detector, which has no input of one size");
     ef_status st = dfn_options_resolve(opt, &full, err);
     if (st)
         return st;

@@ -206,7 +206,8 @@ static void fill_info(const ef_model *m, ef_model_info *info)
     memset(info, 0, size);
     info->struct_size = size;
     copy_text(info->name, sizeof info->name, dfn_model_pair(m, "dfnet.name"));
-    copy_text(info->variant, sizeof info->variant, dfn_model_pair(m, "dfnet.variant"));
+    copy_text(info->variant, sizeof info->variant,
+              dfn_model_pair(m, meta->detector ? "dfnet.detector" : "dfnet.variant"));
     copy_text(info->hash, sizeof info->hash, m->hash);
     info->height = meta->height;
     info->width = meta->width;
@@ -215,8 +216,9 @@ static void fill_info(const ef_model *m, ef_model_info *info)
     info->softmax = meta->softmax;
     info->blocks = m->nblocks;
     info->parameters = m->parameters;
-    info->macs =
-        dfn_meta_macs(meta, &m->arch, m->blocks, m->nblocks, meta->height, meta->width);
+    if (!meta->detector)
+        info->macs = dfn_meta_macs(meta, &m->arch, m->blocks, m->nblocks, meta->height,
+                                   meta->width);
     info->file_bytes = m->file_bytes;
     info->bytes_needed = m->bytes_needed;
     info->temperature = meta->temperature;
@@ -319,6 +321,9 @@ ef_status ef_model_probabilities(const ef_model *model, const float *logits,
                         : !logits ? "logits"
                                   : "probabilities",
                         "is NULL");
+    if (model->meta.detector)
+        return dfn_fail(err, EF_E_ARG, "model",
+                        "is a face detector, which gives no probabilities");
     const int n = model->arch.outputs;
     const double temperature = model->meta.temperature;
     const int saved = errno;

@@ -10,6 +10,10 @@
 ef_status dfn_session_create(const ef_model *model, const ef_options *opt,
                              ef_session **out, ef_error *err)
 {
+    if (model->meta.detector)
+        return dfn_fail(
+            err, EF_E_ARG, "model",
+            "is a face detector, which runs in an ef_detector, not a session");
     if (!model->store)
         return dfn_fail(err, EF_E_ARG, "model",
                         "was only validated, it holds no weights");

@@ -124,9 +124,12 @@ static ef_status take_texts(struct loader *l)
     return EF_OK;
 }
 
+/* A detector has no blocks: its tensors are a fixed list. */
 static ef_status take_blocks(struct loader *l)
 {
     ef_model *m = l->model;
+    if (m->meta.detector)
+        return EF_OK;
     m->nblocks = dfn_arch_blocks(&m->arch, NULL);
     m->blocks = take(l, (size_t)m->nblocks * sizeof m->blocks[0]);
     if (!m->blocks)
@@ -135,11 +138,30 @@ static ef_status take_blocks(struct loader *l)
     return dfn_meta_check_sizes(&m->meta, &m->arch, m->blocks, m->nblocks, l->err);
 }
 
+static int list_tensors(const ef_model *m, struct dfn_tensor_spec *out)
+{
+    return m->meta.detector ? dfn_detector_tensors(out)
+                            : dfn_arch_tensors(&m->arch, m->blocks, m->nblocks, out);
+}
+
+/* Where model.weights has this tensor, and how many places there are. */
+static size_t place_of(const ef_model *m, const struct dfn_tensor_spec *spec)
+{
+    return m->meta.detector ? (size_t)(spec->block * DFN_PARTS + (int)spec->role)
+                            : (size_t)((spec->block + 1) * DFN_ROLES + (int)spec->role);
+}
+
+static size_t places(const ef_model *m)
+{
+    return m->meta.detector ? (size_t)DFN_DETECTOR_LAYERS * DFN_PARTS
+                            : ((size_t)m->nblocks + 1) * DFN_ROLES;
+}
+
 /* Room for what the architecture wants; the header must be long enough to list it. */
 static ef_status take_table(struct loader *l)
 {
     const ef_model *m = l->model;
-    l->nspecs = dfn_arch_tensors(&m->arch, m->blocks, m->nblocks, NULL);
+    l->nspecs = list_tensors(m, NULL);
     const size_t n = (size_t)l->nspecs;
     if (n > l->header_size / LEAST_ENTRY)
         return dfn_fail(l->err, EF_E_FORMAT, "header",
@@ -156,7 +178,7 @@ static ef_status take_table(struct loader *l)
     l->file = (struct dfn_file_tensor *)(void *)((char *)l->offsets + offsets);
     l->seen = (bool *)((char *)l->file + file);
     memset(l->seen, 0, n * sizeof l->seen[0]);
-    dfn_arch_tensors(&m->arch, m->blocks, m->nblocks, l->specs);
+    list_tensors(m, l->specs);
     return EF_OK;
 }
 
@@ -296,7 +318,7 @@ static ef_status read_data(struct loader *l)
         /* Up to the next tensor: no run may depend on what the allocator left there. */
         const size_t end = at + 1 < l->nspecs ? l->offsets[at + 1] : l->store_floats;
         memset(out + spec->count, 0, (end - l->offsets[at] - spec->count) * sizeof *out);
-        m->weights[(spec->block + 1) * DFN_ROLES + (int)spec->role] = out;
+        m->weights[place_of(m, spec)] = out;
     }
     ef_status st = dfn_source_check_end(&l->src, l->err);
     /* Damage is the better explanation for a NaN, so the hash speaks first. */
@@ -309,8 +331,9 @@ static ef_status read_data(struct loader *l)
 static ef_status take_rest(struct loader *l)
 {
     ef_model *m = l->model;
-    const size_t arrays = dfn_meta_arrays_size(m->pairs, m->npairs, m->arch.outputs);
-    const size_t weights = ((size_t)m->nblocks + 1) * DFN_ROLES * sizeof m->weights[0];
+    const size_t arrays =
+        dfn_meta_arrays_size(m->pairs, m->npairs, m->arch.outputs, &m->meta);
+    const size_t weights = places(m) * sizeof m->weights[0];
     give_back(l, l->header, l->header_size);
     l->header = NULL;
     m->arrays = take(l, arrays);
@@ -358,9 +381,6 @@ static ef_status load(struct loader *l)
     if ((st = create(l)) || (st = read_header(l)) || (st = parse_header(l)) ||
         (st = take_rest(l)) || (st = read_data(l)))
         return st;
-    if (l->model->meta.detector)
-        return dfn_fail(l->err, EF_E_UNSUPPORTED, "metadata dfnet.role",
-                        "is detector: this version of the library runs classifiers only");
     l->model->bytes_needed = l->peak;
     return EF_OK;
 }

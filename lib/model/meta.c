@@ -8,44 +8,53 @@
 #include <stdio.h>
 #include <string.h>
 
+enum need { NEVER, MAY, MUST };
+
 struct key {
     const char *name;
-    bool required;
+    enum need classifier, detector;
 };
 
 /* In the order of FORMAT.md. */
 static const struct key keys[] = {
-    {DFN_KEY_VERSION, true},
-    {DFN_KEY_HASH, true},
-    {"dfnet.role", true},
-    {"dfnet.name", true},
-    {"dfnet.variant", true},
-    {"dfnet.activation", true},
-    {"dfnet.stem", true},
-    {"dfnet.stages", true},
-    {"dfnet.head", true},
-    {"dfnet.outputs", true},
-    {"dfnet.padding", true},
-    {"dfnet.input", true},
-    {"dfnet.resize", true},
-    {"dfnet.filter", true},
-    {"dfnet.mean", true},
-    {"dfnet.std", true},
-    {"dfnet.flip", false},
-    {"dfnet.labels", false},
-    {"dfnet.output", true},
-    {"dfnet.fake", true},
-    {"dfnet.face.margin", true},
-    {"dfnet.face.shape", true},
-    {"dfnet.face.outside", true},
-    {"dfnet.face.pad", true},
-    {"dfnet.temperature", true},
-    {"dfnet.thresholds", true},
-    {"dfnet.source", true},
-    {"dfnet.source.sha256", true},
-    {"dfnet.license", true},
-    {"dfnet.reference", true},
-    {"dfnet.reference.logits", true},
+    {DFN_KEY_VERSION, MUST, MUST},
+    {DFN_KEY_HASH, MUST, MUST},
+    {"dfnet.role", MUST, MUST},
+    {"dfnet.name", MUST, MUST},
+    {"dfnet.variant", MUST, NEVER},
+    {"dfnet.activation", MUST, NEVER},
+    {"dfnet.stem", MUST, NEVER},
+    {"dfnet.stages", MUST, NEVER},
+    {"dfnet.head", MUST, NEVER},
+    {"dfnet.outputs", MUST, NEVER},
+    {"dfnet.padding", MUST, NEVER},
+    {"dfnet.input", MUST, NEVER},
+    {"dfnet.resize", MUST, NEVER},
+    {"dfnet.filter", MUST, NEVER},
+    {"dfnet.mean", MUST, NEVER},
+    {"dfnet.std", MUST, NEVER},
+    {"dfnet.flip", MAY, NEVER},
+    {"dfnet.labels", MAY, NEVER},
+    {"dfnet.output", MUST, NEVER},
+    {"dfnet.fake", MUST, NEVER},
+    {"dfnet.face.margin", MUST, NEVER},
+    {"dfnet.face.shape", MUST, NEVER},
+    {"dfnet.face.outside", MUST, NEVER},
+    {"dfnet.face.pad", MUST, NEVER},
+    {"dfnet.temperature", MUST, NEVER},
+    {"dfnet.thresholds", MUST, NEVER},
+    {"dfnet.source", MUST, MUST},
+    {"dfnet.source.sha256", MUST, MUST},
+    {"dfnet.license", MUST, MUST},
+    {"dfnet.reference", MUST, MUST},
+    {"dfnet.reference.logits", MUST, NEVER},
+    {"dfnet.detector", NEVER, MUST},
+    {"dfnet.detector.thresholds", NEVER, MUST},
+    {"dfnet.detector.min_face", NEVER, MUST},
+    {"dfnet.detector.factor", NEVER, MUST},
+    {"dfnet.reference.pnet", NEVER, MUST},
+    {"dfnet.reference.rnet", NEVER, MUST},
+    {"dfnet.reference.onet", NEVER, MUST},
 };
 #define KEYS ((int)(sizeof keys / sizeof keys[0]))
 _Static_assert(KEYS == DFN_KNOWN_KEYS, "DFN_KNOWN_KEYS is the number of rows");
@@ -58,11 +67,14 @@ static const char *const variants[] = {
 static const char *const filters[] = {"pillow-box",  "pillow-bilinear", "pillow-bicubic",
                                       "opencv-area", "opencv-linear",   "opencv-cubic"};
 static const char *const roles[] = {"classifier", "detector"};
+static const char *const detectors[] = {"mtcnn"};
 static const char *const activations[] = {"swish", "relu6"};
 static const char *const outputs_to[] = {"sigmoid", "softmax"};
 static const char *const shapes[] = {"box", "square"};
 static const char *const outsides[] = {"clamp", "shift", "pad"}; /* enum dfn_outside */
 static const char *const switches[] = {"0", "1"};
+static const char *const reference_keys[DFN_DETECTOR_NETS] = {
+    "dfnet.reference.pnet", "dfnet.reference.rnet", "dfnet.reference.onet"};
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
 #define MAX_TEXT 1023
@@ -71,6 +83,7 @@ static const char *const switches[] = {"0", "1"};
 #define MIN_INPUT 32
 #define MAX_INPUT 4096
 #define MAX_REFERENCE 512
+#define MAX_PNET_REFERENCE 64
 #define MAX_CHANNELS 8192
 #define MAX_OUTPUTS 65536
 
@@ -231,17 +244,28 @@ static void hex(struct parser *p, const char *key, size_t digits)
     refuse_value(p, key, s, strlen(s), expected);
 }
 
-/* Each key known and once, none missing. */
+/* What the role of this file has to do with a key of the table. */
+static enum need need_of(const struct key *key, bool detector)
+{
+    return detector ? key->detector : key->classifier;
+}
+
+/* Each key known and once, none missing, none that only the other role has. */
 static void check_keys(struct parser *p)
 {
+    const char *role = find(p->pairs, p->npairs, "dfnet.role");
+    const bool detector = role && !strcmp(role, roles[1]);
     int user = 0;
     for (int i = 0; i < p->npairs && !p->status; i++) {
         const char *key = p->pairs[i].key;
         const struct quote q = quote(key, strlen(key));
         bool known = !strncmp(key, DFN_USER_PREFIX, strlen(DFN_USER_PREFIX));
         user += known;
-        for (int k = 0; k < KEYS && !known; k++)
+        for (int k = 0; k < KEYS && !known; k++) {
             known = !strcmp(key, keys[k].name);
+            if (known && need_of(&keys[k], detector) == NEVER)
+                refuse(p, q.text, "is a key that a %s does not have", roles[detector]);
+        }
         if (!known)
             refuse(p, q.text, "is a key that this format does not have");
         for (int k = 0; k < i; k++)
@@ -252,7 +276,8 @@ static void check_keys(struct parser *p)
         refuse(p, DFN_USER_PREFIX, "%d keys begin so, at most %d may", user,
                DFN_MAX_USER_KEYS);
     for (int k = 0; k < KEYS; k++)
-        if (keys[k].required && !find(p->pairs, p->npairs, keys[k].name))
+        if (need_of(&keys[k], detector) == MUST &&
+            !find(p->pairs, p->npairs, keys[k].name))
             refuse(p, keys[k].name, "is missing");
 }
 
@@ -414,28 +439,65 @@ static void parse_verdict(struct parser *p, int outputs, struct dfn_meta *meta)
         refuse(p, "dfnet.thresholds", "are not rising and within 0 to 1");
 }
 
-static void parse_reference(struct parser *p, int outputs, struct dfn_meta *meta)
+static void parse_reference(struct parser *p, uint64_t least, uint64_t most,
+                            struct dfn_meta *meta)
 {
-    static const char key[] = "dfnet.reference", logits[] = "dfnet.reference.logits";
+    static const char key[] = "dfnet.reference";
     const char *at = text_of(p, key), *part;
     if (p->status || !is_count(p, key, at, ',', 3))
         return;
     size_t len = next_part(&at, ',', &part);
     meta->ref_seed = whole(p, key, part, len, 0, UINT64_MAX);
     len = next_part(&at, ',', &part);
-    meta->ref_height = (int)whole(p, key, part, len, MIN_INPUT, MAX_REFERENCE);
+    meta->ref_height = (int)whole(p, key, part, len, least, most);
     len = next_part(&at, ',', &part);
-    meta->ref_width = (int)whole(p, key, part, len, MIN_INPUT, MAX_REFERENCE);
-    at = text_of(p, logits);
-    if (p->status || !is_count(p, logits, at, ',', (size_t)outputs))
+    meta->ref_width = (int)whole(p, key, part, len, least, most);
+}
+
+/* Exactly n numbers, which dfn_meta_arrays() will keep. */
+static void check_outputs(struct parser *p, const char *key, size_t n)
+{
+    const char *at = text_of(p, key), *part;
+    if (p->status || !is_count(p, key, at, ',', n))
         return;
     while (at && !p->status) {
         double value;
-        len = next_part(&at, ',', &part);
+        const size_t len = next_part(&at, ',', &part);
         if (!dfn_parse_double(part, len, &value))
-            refuse_value(p, logits, part, len,
-                         "a decimal number in the range of float64");
+            refuse_value(p, key, part, len, "a decimal number in the range of float64");
     }
+}
+
+/* Reals that are kept in double: the sizes of the pyramid depend on their last bits. */
+static void doubles(struct parser *p, const char *key, double *out, size_t n, double low,
+                    double high)
+{
+    const char *at = text_of(p, key), *part;
+    if (p->status || !is_count(p, key, at, ',', n))
+        return;
+    for (size_t i = 0; i < n && !p->status; i++) {
+        const size_t len = next_part(&at, ',', &part);
+        if (!dfn_parse_double(part, len, &out[i]))
+            refuse_value(p, key, part, len, "a decimal number");
+        else if (!(low <= out[i] && out[i] <= high))
+            refuse(p, key, "is %g, allowed is %g to %g", out[i], low, high);
+    }
+}
+
+/* Section 7. */
+static void parse_detector(struct parser *p, struct dfn_meta *meta)
+{
+    struct dfn_detector_facts *d = &meta->mtcnn;
+    choice(p, "dfnet.detector", detectors, COUNT(detectors));
+    doubles(p, "dfnet.detector.thresholds", d->thresholds, 3, 0, 1);
+    doubles(p, "dfnet.detector.min_face", &d->min_face, 1, DFN_DETECTOR_MIN_FACE,
+            DFN_DETECTOR_MAX_FACE);
+    doubles(p, "dfnet.detector.factor", &d->factor, 1, DFN_DETECTOR_MIN_FACTOR,
+            DFN_DETECTOR_MAX_FACTOR);
+    parse_reference(p, DFN_PNET_CELL, MAX_PNET_REFERENCE, meta);
+    for (int i = 0; i < DFN_DETECTOR_NETS && !p->status; i++)
+        check_outputs(p, reference_keys[i], dfn_detector_outputs(meta, i));
+    meta->fake = -1;
 }
 
 ef_status dfn_meta_version(const char *value, ef_error *err)
@@ -463,6 +525,13 @@ ef_status dfn_meta_parse(const struct dfn_pair *pairs, int npairs, struct dfn_ar
     hex(&p, DFN_KEY_HASH, 32);
     meta->detector = choice(&p, "dfnet.role", roles, COUNT(roles)) == 1;
     limited(&p, "dfnet.name", 1, MAX_NAME);
+    limited(&p, "dfnet.source", 0, MAX_TEXT);
+    hex(&p, "dfnet.source.sha256", 64);
+    limited(&p, "dfnet.license", 0, MAX_TEXT);
+    if (meta->detector) {
+        parse_detector(&p, meta);
+        return p.status;
+    }
     choice(&p, "dfnet.variant", variants, COUNT(variants));
     parse_arch(&p, arch);
     parse_padding(&p, arch, meta);
@@ -470,36 +539,57 @@ ef_status dfn_meta_parse(const struct dfn_pair *pairs, int npairs, struct dfn_ar
     parse_labels(&p, arch->outputs);
     parse_face(&p, meta);
     parse_verdict(&p, arch->outputs, meta);
-    limited(&p, "dfnet.source", 0, MAX_TEXT);
-    hex(&p, "dfnet.source.sha256", 64);
-    limited(&p, "dfnet.license", 0, MAX_TEXT);
-    parse_reference(&p, arch->outputs, meta);
+    parse_reference(&p, MIN_INPUT, MAX_REFERENCE, meta);
+    check_outputs(&p, "dfnet.reference.logits", (size_t)arch->outputs);
     return p.status;
 }
 
-size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs)
+/* Reference outputs of the file: of a classifier, or of all nets of a detector. */
+static size_t reference_count(const struct dfn_meta *meta, int outputs)
+{
+    if (!meta->detector)
+        return (size_t)outputs;
+    size_t n = 0;
+    for (int i = 0; i < DFN_DETECTOR_NETS; i++)
+        n += dfn_detector_outputs(meta, i);
+    return n;
+}
+
+size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs,
+                            const struct dfn_meta *meta)
 {
     const char *labels = find(pairs, npairs, "dfnet.labels");
-    const size_t n = (size_t)outputs;
     const size_t text = labels && *labels ? strlen(labels) + 1 : 0;
-    return n * sizeof(double) + (text ? n * sizeof(char *) + text : 0);
+    return reference_count(meta, outputs) * sizeof(double) +
+           (text ? (size_t)outputs * sizeof(char *) + text : 0);
+}
+
+/* Appends the numbers of one key to out; returns the end. */
+static double *put_numbers(const char *list, double *out)
+{
+    const char *part;
+    while (list) {
+        const size_t len = next_part(&list, ',', &part);
+        *out = 0;
+        dfn_parse_double(part, len, out++);
+    }
+    return out;
 }
 
 void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs, int outputs, void *block,
                      struct dfn_meta *meta)
 {
-    const char *at = find(pairs, npairs, "dfnet.reference.logits"), *part;
-    double *logits = block;
-    for (int i = 0; i < outputs && at; i++) {
-        const size_t len = next_part(&at, ',', &part);
-        logits[i] = 0;
-        dfn_parse_double(part, len, &logits[i]);
-    }
-    meta->ref_logits = logits;
-    at = find(pairs, npairs, "dfnet.labels");
+    double *numbers = block;
+    const char *part;
+    meta->ref_logits = numbers;
+    for (int i = 0; i < DFN_DETECTOR_NETS && meta->detector; i++)
+        numbers = put_numbers(find(pairs, npairs, reference_keys[i]), numbers);
+    if (!meta->detector)
+        numbers = put_numbers(find(pairs, npairs, "dfnet.reference.logits"), numbers);
+    const char *at = find(pairs, npairs, "dfnet.labels");
     if (!at || !*at)
         return;
-    const char **labels = (const char **)(void *)(logits + outputs);
+    const char **labels = (const char **)(void *)numbers;
     char *text = (char *)(labels + outputs);
     for (int i = 0; i < outputs && at; i++) {
         const size_t len = next_part(&at, '\n', &part);

@@ -9,7 +9,7 @@
 #define DFN_USER_PREFIX "x."
 #define DFN_MAX_USER_KEYS 32
 /* Of the table in meta.c. */
-#define DFN_KNOWN_KEYS 31
+#define DFN_KNOWN_KEYS 38
 #define DFN_MAX_PAIRS (DFN_KNOWN_KEYS + DFN_MAX_USER_KEYS)
 
 /* The format that this reader knows. */
@@ -28,9 +28,11 @@ ef_status dfn_meta_parse(const struct dfn_pair *pairs, int npairs, struct dfn_ar
                          struct dfn_meta *meta, ef_error *err);
 
 /* Bytes of the block that dfn_meta_arrays() fills. */
-size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs);
+size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs,
+                            const struct dfn_meta *meta);
 
-/* Lays out in block: reference logits [outputs], label pointers [outputs] if there are
+/* Lays out in block: reference logits [outputs] (a detector's outputs: P-, R-, O-Net, see
+ * detector.h), label pointers [outputs] if there are
  * labels, and behind them the labels' text. meta then points there. */
 void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs, int outputs, void *block,
                      struct dfn_meta *meta);

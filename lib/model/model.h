@@ -6,6 +6,7 @@
 
 #include "lib/base/options.h"
 #include "lib/model/arch.h"
+#include "lib/model/detector.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,8 +44,9 @@ struct dfn_meta {
     float temperature, real_below, fake_from;
     uint64_t ref_seed;
     int ref_height, ref_width;
-    const double *ref_logits;  /* [outputs]                                             */
+    const double *ref_logits;  /* [outputs]; of a detector: detector.h                  */
     const char *const *labels; /* [outputs], or NULL                                    */
+    struct dfn_detector_facts mtcnn; /* of a detector, which leaves the rest empty      */
 };
 
 /* One key and value of __metadata__, unescaped, NUL-terminated. */
@@ -69,7 +71,7 @@ struct ef_model {
     uint64_t file_bytes, bytes_needed, parameters;
     float *store; /* every tensor, float32, each on DFN_ALIGN bytes, canonical order    */
     /* weights[(block + 1) * DFN_ROLES + role], NULL where the network has none; shapes as
-     * dfn_arch_tensors() says. */
+     * dfn_arch_tensors() says. A detector: weights[layer * DFN_PARTS + part]. */
     const float **weights;
 
     pthread_mutex_t pack_lock;
@@ -83,6 +85,16 @@ static inline const float *dfn_model_weight(const ef_model *m, int block,
 {
     return m->weights[(block + 1) * DFN_ROLES + (int)role];
 }
+
+/* Tensor of a detector, shape as dfn_detector_tensors() says; NULL: no such part. */
+static inline const float *
+dfn_detector_weight(const ef_model *m, enum dfn_detector_layer layer, enum dfn_part part)
+{
+    return m->weights[(int)layer * DFN_PARTS + (int)part];
+}
+
+/* Numbers that net (0: P, 1: R, 2: O) of a detector gives for the reference input. */
+size_t dfn_detector_outputs(const struct dfn_meta *meta, int net);
 
 /* Loads from size bytes, or from the size bytes at offset of a regular file that fd is
  * open on (read with pread, the position stays; the file must end there, before and

@@ -412,10 +412,9 @@ def lines_of(net: Network) -> list[str]:
 
 
 def write_others() -> None:
-    """Models that answer no question about faces: labels, a detector, one that overflows."""
+    """Models that answer no question about faces: one with labels, one that overflows."""
     names = ["daisy", "dandelion", "rose", "sunflower", "tulip \u00e4\u2603"]
     Network("flowers", 5, {"labels": names, "temperature": 1.5}).write()
-    Network("detector", 6, {"role": "detector"}).write()
     net = Network("overflows", 1, {"output": "sigmoid", "fake": 0})
     # Finite weights, finite logits in float64, but not in float32.
     net.tensors["head.bias"] = np.full(16, 1e38, np.float32)

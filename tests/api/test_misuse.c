@@ -292,8 +292,6 @@ START_TEST(load)
     REFUSES(EF_E_ARG, ef_model_load_fd(0, NULL, NULL, e));
     REFUSES(EF_E_IO, ef_model_load_fd(INT_MAX, NULL, &m, e));
     REFUSES(EF_E_ARG, ef_model_load_default(NULL, NULL, e));
-    REFUSES(EF_E_UNSUPPORTED,
-            ef_model_load_file(api_model_path("detector"), NULL, &m, e));
     ck_assert_ptr_eq(m, POISON);
     ef_options opt;
     ef_options_init(&opt, sizeof opt);
@@ -364,8 +362,6 @@ START_TEST(info)
     REFUSES(EF_E_IO, ef_model_validate_file("/no/such/file", NULL, &i.known, e));
     REFUSES(EF_E_ARG, ef_model_validate_memory(NULL, size, NULL, &i.known, e));
     REFUSES(EF_E_FORMAT, ef_model_validate_memory(bytes, size - 1, NULL, &i.known, e));
-    REFUSES(EF_E_UNSUPPORTED,
-            ef_model_validate_file(api_model_path("detector"), NULL, &i.known, e));
     ck_assert_mem_eq(&i, &before, sizeof i);
     /* The unknown tail of a later struct is zeroed, nothing behind it touched. */
     memset(&i, 0x5a, sizeof i);

@@ -101,8 +101,8 @@ static const struct defect defects[] = {
 
     /* Metadata values. */
     {"role unknown", VALUE("role", "classifier", "painter"), F, "classifier, detector"},
-    {"role detector", VALUE("role", "classifier", "detector"), EF_E_UNSUPPORTED,
-     "detector"},
+    {"role detector", VALUE("role", "classifier", "detector"), F,
+     "a detector does not have"},
     {"name empty", VALUE("name", "nano", ""), F, "1 to 127"},
     {"name of 255 bytes", VALUE("name", "nano", T255), F, "255 bytes"},
     {"variant unknown", VALUE("variant", "custom", "b9"), F, "dfnet.variant"},
