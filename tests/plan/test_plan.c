@@ -67,7 +67,7 @@ static float *zeros; /* as many as the largest tensor has */
 
 /* Packed copies all share one block: nobody will read them. */
 static char *shared_block;
-#define SHARED ((size_t)256 << 20)
+#define SHARED ((size_t)64 << 20)
 
 static void *shared_alloc(void *user, size_t size)
 {
@@ -80,19 +80,6 @@ static void shared_free(void *user, void *block)
     (void)user;
     if (block != shared_block)
         free(block);
-}
-
-static void open_zeros(void)
-{
-    zeros = calloc(ZEROS, sizeof *zeros);
-    shared_block = malloc(SHARED);
-    ck_assert(zeros && shared_block);
-}
-
-static void close_zeros(void)
-{
-    free(zeros);
-    free(shared_block);
 }
 
 static ef_model *model_of(const char *stages, int stem, int head)
@@ -775,10 +762,13 @@ END_TEST
 
 int main(void)
 {
+    zeros = calloc(ZEROS, sizeof *zeros);
+    shared_block = malloc(SHARED);
+    if (!zeros || !shared_block)
+        return 1;
     Suite *s = suite_create("plan");
     TCase *t = tcase_create("networks");
     tcase_set_timeout(t, 300);
-    tcase_add_checked_fixture(t, open_zeros, close_zeros);
     tcase_add_loop_test(t, real_networks, 0, 2 * (int)COUNT(networks));
     tcase_add_loop_test(t, random_networks, 0, 60);
     tcase_add_test(t, sizes_halve_as_the_padding_says);
@@ -794,5 +784,8 @@ int main(void)
     tcase_add_test(t, the_cancel_hook_is_asked_between_steps);
     tcase_add_test(t, who_multiplies_matrices);
     suite_add_tcase(s, t);
-    return run_suite(s);
+    const int failed = run_suite(s);
+    free(zeros);
+    free(shared_block);
+    return failed;
 }
