@@ -43,6 +43,10 @@ LIMIT = 3.0
 NATIVE_LIMIT = 5e9
 BIG_SIZE = 96
 ODD_SIZE = (97, 75)
+#: Gamma at the end of a residual branch, relative to the others.
+RESIDUAL_SHARE = 0.25
+#: Of a channel, relative to the mean of its layer, and added, relative to its squared mean.
+LEAST_VARIANCE = 0.1
 #: Pictures at once, and how often; the batch is what the variances are taken over.
 CALIBRATION_BATCH, CALIBRATION_BATCHES = 32, 1
 QUICK = ("torchvision/b0", "timm/b0", "timm/lite0", "timm/v2-b0")
@@ -123,13 +127,29 @@ def pictures(count: int, size: tuple[int, int], generator: torch.Generator) -> t
     return total / layers**0.5
 
 
+def residual_norms(model: torch.nn.Module) -> list[torch.nn.BatchNorm2d]:
+    """The normalisations that no activation follows: those at the end of a residual branch."""
+    found = []
+    for module in model.modules():
+        activation = getattr(module, "act", None)
+        if isinstance(module, torch.nn.BatchNorm2d) and isinstance(activation, torch.nn.Identity):
+            found.append(module)  # timm
+        elif isinstance(module, torch.nn.Sequential) and len(module) == 2:
+            last = module[1]
+            if isinstance(module[0], torch.nn.Conv2d) and isinstance(last, torch.nn.BatchNorm2d):
+                found.append(last)  # torchvision
+    return found
+
+
 def calibrate(model: torch.nn.Module, size: tuple[int, int], seed: int) -> None:
     """Random affine parameters, and running statistics taken from data.
 
     A freshly made model has gamma 1, beta 0, mean 0, variance 1: batch normalisation does
     nothing, and after 40 layers the activations have vanished or exploded. The statistics fit
     one size only: the border takes a larger share of a small map, and a mismatch grows from
-    layer to layer.
+    layer to layer. Residual branches are made quieter than the trunk, as training makes them:
+    with equal shares, a deep random network is chaotic, and one input's activations say nothing
+    of the next one's.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -148,6 +168,9 @@ def calibrate(model: torch.nn.Module, size: tuple[int, int], seed: int) -> None:
             elif isinstance(module, torch.nn.Linear):
                 module.weight.copy_(normal(module.weight, 2.0 / module.in_features**0.5))
                 module.bias.copy_(normal(module.bias, 0.5))
+        for norm in residual_norms(model):
+            norm.weight.mul_(RESIDUAL_SHARE)
+            norm.bias.mul_(RESIDUAL_SHARE)
         # Only these learn; the rest stays in evaluation mode, or stochastic depth drops blocks.
         for norm in norms:
             norm.reset_running_stats()
@@ -155,6 +178,11 @@ def calibrate(model: torch.nn.Module, size: tuple[int, int], seed: int) -> None:
             norm.train()
         for _ in range(CALIBRATION_BATCHES):
             model(pictures(CALIBRATION_BATCH, size, generator))
+        # A channel that hardly varied in this batch would be blown up in the next one: random
+        # depthwise kernels leave a large constant, from which only the borders depart.
+        for norm in norms:
+            norm.running_var.clamp_(min=LEAST_VARIANCE * float(norm.running_var.mean()))
+            norm.running_var.add_(LEAST_VARIANCE * norm.running_mean**2)
         model.eval()
 
 
