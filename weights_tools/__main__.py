@@ -164,6 +164,12 @@ def _thresholds(text: str) -> tuple[float, ...]:
     return low, high
 
 
+def _least(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) > 4096:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 to 4096")
+    return int(text)
+
+
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SRC", help=".pth, .pt, .pth.tar, .bin or .safetensors checkpoint")
@@ -211,6 +217,13 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     add("--face-shape", choices=("square", "box"))
     add("--face-outside", choices=("clamp", "shift", "pad"), help="beyond the picture's edge")
     add("--face-pad", type=_integers(3, 0, 255), metavar="R,G,B", help="colour to pad with")
+    add("--face-unit", choices=("side", "height"), help="of margins (default: side)")
+    add("--face-rounding", choices=("nearest", "truncate", "whole", "even"))
+    add("--resize-border", choices=("none", "pad", "reflect"), help="default: none")
+    add("--resize-rounding", choices=("torchvision", "albumentations"))
+    add("--resize-canvas", choices=("colour", "zero"), help="default: colour")
+    add("--face-least", type=_least, metavar="N", help="pad crops to N pixels (default: 0)")
+    add("--face-align", metavar="HxW,HOW,X,Y,...", help="template of five landmarks")
 
     group = parser.add_argument_group("what its output means")
     add = group.add_argument

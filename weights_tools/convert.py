@@ -17,7 +17,7 @@ from . import fold, naming, recipes
 from .arch import Architecture
 from .checkpoint import LazyTensor, open_checkpoint
 from .errors import InputRefused, shown
-from .model_file import Metadata, ModelFileError, write_model
+from .model_file import CROP_CHOICES, Metadata, ModelFileError, write_model
 from .naming import Layer
 
 # PyTorch's default for BatchNorm1d, which the head before a linear layer uses.
@@ -52,9 +52,20 @@ class Options:
     face_shape: str | None = None
     face_outside: str | None = None
     face_pad: tuple[int, int, int] | None = None
+    face_unit: str | None = None
+    face_rounding: str | None = None
+    face_least: int | None = None
+    face_align: str | None = None
+    resize_border: str | None = None
+    resize_rounding: str | None = None
+    resize_canvas: str | None = None
     temperature: float = 1.0
     thresholds: tuple[float, float] = (0.5, 0.5)
     reference: tuple[int, int, int] = (20201, 72, 55)
+
+
+# The optional keys about crops: fields of Options and Metadata alike.
+CROP_FIELDS = ("face_least", "face_align", *CROP_CHOICES)
 
 
 @dataclass
@@ -186,7 +197,7 @@ def describe(
         license=options.license,
         reference=options.reference,
     )
-    for key in ("face_margin", "face_shape", "face_outside", "face_pad"):
+    for key in ("face_margin", "face_shape", "face_outside", "face_pad", *CROP_FIELDS):
         if getattr(options, key) is not None:
             setattr(meta, key, getattr(options, key))
     return meta

@@ -50,6 +50,9 @@ def describe(path: str | os.PathLike[str]) -> dict[str, object]:
             "input": [height, width],
             "resize": meta.resize,
             "filter": meta.filter,
+            "border": meta.resize_border,
+            "rounding": meta.resize_rounding,
+            "canvas": meta.resize_canvas,
             "mean": list(meta.mean),
             "std": list(meta.std),
             "flip": bool(meta.flip),
@@ -89,6 +92,10 @@ def _face(meta: Metadata) -> dict[str, object]:
         "shape": meta.face_shape,
         "outside": meta.face_outside,
         "pad": list(meta.face_pad),
+        "unit": meta.face_unit,
+        "rounding": meta.face_rounding,
+        "least": meta.face_least,
+        "align": meta.face_align,
     }
 
 
@@ -111,6 +118,7 @@ def as_text(facts: dict[str, object]) -> str:
     row("MACs", f"{facts['macs']:,} for one {size} input")
     row("padding", facts["padding"])
     row("input", f"{size}, resize {prep['resize']}, filter {prep['filter']}")
+    row("", f"border {prep['border']}, rounding {prep['rounding']}, canvas {prep['canvas']}")
     row("", f"mean {_plain(prep['mean'])}, std {_plain(prep['std'])}")
     row("flip", "the mirror image is averaged in" if prep["flip"] else "no")
     fake = "none" if facts["fake"] is None else facts["fake"]
@@ -122,6 +130,8 @@ def as_text(facts: dict[str, object]) -> str:
         f"{face['shape']}, margin {_plain(face['margin'])}, outside {face['outside']}, pad "
         f"{_plain(face['pad'])}",
     )
+    row("", f"unit {face['unit']}, rounding {face['rounding']}, least {face['least']}")
+    row("", f"align {face['align'] or 'no'}")
     labels: list[str] = facts["labels"]  # type: ignore[assignment]
     row("labels", f"{len(labels)}" if labels else "none")
     for index, label in enumerate(labels):

@@ -85,6 +85,13 @@ class Metadata:
     face_shape: str = "box"
     face_outside: str = "clamp"
     face_pad: tuple[int, int, int] = (0, 0, 0)
+    face_unit: str = "side"
+    face_rounding: str = "nearest"
+    face_least: int = 0
+    face_align: str = ""  # HEIGHTxWIDTH,HOW,x1,y1,...,x5,y5, or empty: not aligned
+    resize_border: str = "none"
+    resize_rounding: str = "torchvision"
+    resize_canvas: str = "colour"
     temperature: float = 1.0
     thresholds: tuple[float, float] = (0.5, 0.5)
     source: str = ""
@@ -214,6 +221,36 @@ def _integers(values: object) -> str:
     return ",".join(str(int(v)) for v in values)  # type: ignore[attr-defined]
 
 
+# Field of Metadata -> choices of its optional key, the first of which needs no key.
+CROP_CHOICES = {
+    "face_unit": ("side", "height"),
+    "face_rounding": ("nearest", "truncate", "whole", "even"),
+    "resize_border": ("none", "pad", "reflect"),
+    "resize_rounding": ("torchvision", "albumentations"),
+    "resize_canvas": ("colour", "zero"),
+}
+
+
+def _crop_texts(meta: Metadata) -> dict[str, str]:
+    """The optional keys about crops that say something else than their absence."""
+    texts = {
+        "face_unit": meta.face_unit,
+        "face_rounding": meta.face_rounding,
+        "face_least": str(int(meta.face_least)),
+        "face_align": meta.face_align,
+        "resize_border": meta.resize_border,
+        "resize_rounding": meta.resize_rounding,
+        "resize_canvas": meta.resize_canvas,
+    }
+    usual = {name: choices[0] for name, choices in CROP_CHOICES.items()}
+    usual |= {"face_least": "0", "face_align": ""}
+    return {
+        "dfnet." + name.replace("_", "."): text
+        for name, text in texts.items()
+        if text != usual[name]
+    }
+
+
 def _texts(arch: Architecture, meta: Metadata) -> dict[str, str]:
     """Metadata as the file spells it, in the order of FORMAT.md, hash and logits still empty."""
     texts = {
@@ -241,6 +278,7 @@ def _texts(arch: Architecture, meta: Metadata) -> dict[str, str]:
         "dfnet.face.shape": meta.face_shape,
         "dfnet.face.outside": meta.face_outside,
         "dfnet.face.pad": _integers(meta.face_pad),
+        **_crop_texts(meta),
         "dfnet.temperature": repr(float(meta.temperature)),
         "dfnet.thresholds": _reals(meta.thresholds),
         "dfnet.source": meta.source,
@@ -547,6 +585,13 @@ _REQUIRED = (
 _KEYS = {f"dfnet.{key}": True for key in _REQUIRED.split()} | {
     "dfnet.flip": False,
     "dfnet.labels": False,
+    "dfnet.face.unit": False,
+    "dfnet.face.rounding": False,
+    "dfnet.face.least": False,
+    "dfnet.face.align": False,
+    "dfnet.resize.border": False,
+    "dfnet.resize.rounding": False,
+    "dfnet.resize.canvas": False,
 }
 
 
@@ -587,6 +632,7 @@ def _parse_metadata(texts: Mapping[str, str]) -> tuple[Architecture, Metadata]:
         license=_limited("dfnet.license", texts["dfnet.license"]),
         source_sha256=texts["dfnet.source.sha256"],
         xxh3=texts[_HASH_KEY],
+        **_parse_crop(texts),
         resize=texts["dfnet.resize"],
         filter=texts["dfnet.filter"],
         labels=_parse_labels(texts.get("dfnet.labels", ""), arch.outputs),
@@ -635,6 +681,45 @@ def _parse_arch(texts: Mapping[str, str]) -> Architecture:
     return arch
 
 
+def _parse_crop(texts: Mapping[str, str]) -> dict[str, object]:
+    """Fields of Metadata from the optional keys about crops."""
+    found: dict[str, object] = {}
+    for name, choices in CROP_CHOICES.items():
+        key = "dfnet." + name.replace("_", ".")
+        found[name] = _choice(key, texts.get(key, choices[0]), choices)
+    least = texts.get("dfnet.face.least", "0")
+    found["face_least"] = _whole("dfnet.face.least", least, 0, 4096)
+    align = texts.get("dfnet.face.align", "")
+    if "dfnet.face.align" in texts:
+        _check_align(align)
+    found["face_align"] = align
+    return found
+
+
+def _check_align(text: str) -> None:
+    key = "dfnet.face.align"
+    size, how, *numbers = _split(key, text, 12)
+    for side in _split(key, size, 2, "x"):
+        _whole(key, side, 32, 4096)
+    _choice(key, how, ("real", "truncate"))
+    values = [_real(key, number) for number in numbers]
+    if not all(-4096 <= value <= 8192 for value in values):
+        raise _bad(key, text, "a template near its picture")
+    if len(set(zip(values[::2], values[1::2], strict=True))) == 1:
+        raise _bad(key, text, "five different points")
+
+
+def _check_crop(meta: Metadata) -> None:
+    """What may not go together."""
+    square = meta.face_shape == "square"
+    if square and meta.face_unit == "height":
+        raise _bad("dfnet.face.unit", meta.face_unit, "for the shape square")
+    if square and meta.face_rounding == "whole":
+        raise _bad("dfnet.face.rounding", meta.face_rounding, "for the shape square")
+    if not square and meta.face_rounding == "even":
+        raise _bad("dfnet.face.rounding", meta.face_rounding, "for the shape box")
+
+
 def _parse_labels(text: str, outputs: int) -> list[str]:
     labels = text.split("\n") if text else []
     if labels and len(labels) != outputs:
@@ -652,6 +737,7 @@ def check_digits(source_sha256: str, digest: str) -> None:
 
 def _check_values(meta: Metadata) -> None:
     """What remains: values that only make sense within limits or together."""
+    _check_crop(meta)
     if min(meta.std) <= 0:
         raise ModelFileError("metadata dfnet.std: must be greater than 0")
     if meta.temperature <= 0:
@@ -664,8 +750,10 @@ def _check_values(meta: Metadata) -> None:
     if len(filters) > 2 or not set(filters) <= set(FILTERS):
         raise _bad("dfnet.filter", meta.filter, "one or two of " + ", ".join(FILTERS))
     if meta.resize.startswith("shorter:"):
-        # The crop must fit into every resized picture, whichever of its sides is the shorter.
-        _whole("dfnet.resize", meta.resize[8:], max(meta.input), 2 * 4096)
+        # The crop must fit into every resized picture, whichever of its sides is the shorter,
+        # unless something is said of what lies around it.
+        least = max(meta.input) if meta.resize_border == "none" else 1
+        _whole("dfnet.resize", meta.resize[8:], least, 2 * 4096)
     else:
         _choice("dfnet.resize", meta.resize, ("squash", "longer"))
 

@@ -292,6 +292,24 @@ EF_API ef_status ef_model_preprocess(const ef_model *model, const ef_options *op
                                      const ef_image *img, const ef_box *face, float *out,
                                      ef_error *err);
 
+typedef struct ef_point {
+    float x, y; /* pixels                                                               */
+} ef_point;
+
+/* As ef_model_preprocess() of a face, for a model whose file has a template
+ * (dfnet.face.align): the picture is turned, scaled and shifted so that the landmarks
+ * come as close to the template as they can. landmarks [5]: left eye, right eye, nose,
+ * left and right corner of the mouth, as the picture shows them. EF_E_ARG: the model has
+ * no template. */
+EF_API ef_status ef_model_preprocess_aligned(const ef_model *model, const ef_options *opt,
+                                             const ef_image *img,
+                                             const ef_point *landmarks, float *out,
+                                             ef_error *err);
+
+/* Gives n boxes of one face in several frames one size: squares around their own centres
+ * with the longest side of any, so that crops of them show the face at one scale. */
+EF_API ef_status ef_boxes_common_side(ef_box *boxes, size_t n, ef_error *err);
+
 /* ---- sessions ---------------------------------------------------------------------- */
 
 typedef struct ef_session ef_session;

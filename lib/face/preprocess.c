@@ -2,110 +2,41 @@
  * section 2; the published pipelines behind them are named there. */
 #include "lib/face/preprocess.h"
 
+#include "lib/face/warp.h"
+
 #include <math.h>
 #include <string.h>
-
-/* Farther than any picture is large: coordinates beyond cannot be meant, and would not
- * survive the way to int. */
-#define FAR 1e6f
 
 void dfn_prepare_free(struct dfn_prepare *p, const ef_allocator *a)
 {
     dfn_scratch_free(&p->pixels, a);
     dfn_scratch_free(&p->work, a);
+    dfn_scratch_free(&p->aligned, a);
 }
 
-static ef_status check_box(const ef_box *b, int width, int height, ef_error *err)
-{
-    /* Written so that NaN fails. */
-    if (!(b->x >= -FAR && b->x <= FAR && b->y >= -FAR && b->y <= FAR && b->w <= FAR &&
-          b->h <= FAR))
-        return dfn_fail(err, EF_E_ARG, "face box", "%g,%g,%g,%g is out of range",
-                        (double)b->x, (double)b->y, (double)b->w, (double)b->h);
-    if (!(b->w > 0 && b->h > 0))
-        return dfn_fail(err, EF_E_ARG, "face box", "%g x %g is empty", (double)b->w,
-                        (double)b->h);
-    if (b->x >= (float)width || b->y >= (float)height || b->x + b->w <= 0 ||
-        b->y + b->h <= 0)
-        return dfn_fail(err, EF_E_ARG, "face box",
-                        "%g,%g,%g,%g does not touch the picture of %dx%d", (double)b->x,
-                        (double)b->y, (double)b->w, (double)b->h, width, height);
-    return EF_OK;
-}
-
-/* [*from, *from + *size) moved or cut so that it lies inside [0, limit). */
-static void keep_inside(enum dfn_outside outside, int limit, int *from, int *size)
-{
-    if (outside == DFN_OUTSIDE_PAD)
-        return;
-    if (outside == DFN_OUTSIDE_SHIFT) {
-        if (*from + *size > limit)
-            *from = limit - *size;
-        if (*from < 0)
-            *from = 0;
-    }
-    const int end = *from + *size < limit ? *from + *size : limit;
-    if (*from < 0)
-        *from = 0;
-    *size = end - *from;
-}
-
-/* Whole pixels nearest to [from, to), at least one. */
-static void to_pixels(double from, double to, int *start, int *size)
-{
-    *start = (int)floor(from + 0.5);
-    const int end = (int)floor(to + 0.5);
-    *size = end > *start ? end - *start : 1;
-}
-
-ef_status dfn_crop_rect(const struct dfn_meta *m, int width, int height,
-                        const ef_box *face, struct dfn_rect *out, ef_error *err)
-{
-    if (!face) {
-        *out = (struct dfn_rect){0, 0, width, height};
-        return EF_OK;
-    }
-    const ef_status st = check_box(face, width, height, err);
-    if (st)
-        return st;
-
-    double x0, y0, x1, y1;
-    const double w = face->w, h = face->h;
-    if (m->square) {
-        const double margins = m->margin[0] + m->margin[1] + m->margin[2] + m->margin[3];
-        const double side = (w > h ? w : h) * (1 + margins / 2);
-        x0 = face->x + w / 2 - side / 2;
-        y0 = face->y + h / 2 - side / 2;
-        x1 = x0 + side;
-        y1 = y0 + side;
-    } else {
-        x0 = face->x - m->margin[0] * w;
-        y0 = face->y - m->margin[1] * h;
-        x1 = face->x + w + m->margin[2] * w;
-        y1 = face->y + h + m->margin[3] * h;
-    }
-    /* A model's margins may be any numbers, negative ones included. */
-    if (!(x1 - x0 <= 65535 && y1 - y0 <= 65535 && fabs(x0) <= 100 * FAR &&
-          fabs(y0) <= 100 * FAR && fabs(x1) <= 100 * FAR && fabs(y1) <= 100 * FAR))
-        return dfn_fail(err, EF_E_LIMIT, "face box",
-                        "with its margin is %.0fx%.0f pixels", x1 - x0, y1 - y0);
-    struct dfn_rect r;
-    to_pixels(x0, x1, &r.x, &r.w);
-    to_pixels(y0, y1, &r.y, &r.h);
-    keep_inside(m->outside, width, &r.x, &r.w);
-    keep_inside(m->outside, height, &r.y, &r.h);
-    /* A sliver less than half a pixel wide at the picture's edge rounds to nothing. */
-    if (r.w < 1 || r.h < 1)
-        return dfn_fail(err, EF_E_ARG, "face box", "covers no pixel of the picture");
-    *out = r;
-    return EF_OK;
-}
-
-/* (a - b) / 2 rounded half to even, as torchvision's centre crop rounds. */
+/* d / 2 rounded half to even, as torchvision's centre crop rounds. */
 static int half_even(int d)
 {
     const int floor_half = d >> 1;
     return (d & 1) && (floor_half & 1) ? floor_half + 1 : floor_half;
+}
+
+/* Where a side of `size` pixels begins on a canvas of `room`: albumentations puts the odd
+ * pixel behind, whether it pads or cuts. */
+static int centred(const struct dfn_meta *m, int size, int room)
+{
+    if (m->round_sizes)
+        return size >= room ? -((size - room) / 2) : (room - size) / 2;
+    return -half_even(size - room);
+}
+
+/* n * to / from in whole pixels, at least one: cut off, or rounded half to even by way of
+ * the scale. */
+static int scaled(const struct dfn_meta *m, int n, int to, int from)
+{
+    const int size = m->round_sizes ? (int)rint((double)n * ((double)to / from))
+                                    : (int)((int64_t)to * n / from);
+    return size < 1 ? 1 : size;
 }
 
 ef_status dfn_place(const struct dfn_meta *m, const struct dfn_rect *r,
@@ -114,15 +45,16 @@ ef_status dfn_place(const struct dfn_meta *m, const struct dfn_rect *r,
     *p = (struct dfn_placing){m->width, m->height, 0, 0};
     if (m->resize == DFN_RESIZE_SHORTER) {
         const int short_side = r->w < r->h ? r->w : r->h;
-        p->w = r->w <= r->h ? m->shorter : (int)((int64_t)m->shorter * r->w / short_side);
-        p->h = r->w <= r->h ? (int)((int64_t)m->shorter * r->h / short_side) : m->shorter;
-        p->left = -half_even(p->w - m->width);
-        p->top = -half_even(p->h - m->height);
+        p->w = r->w <= r->h ? m->shorter : scaled(m, r->w, m->shorter, short_side);
+        p->h = r->w <= r->h ? scaled(m, r->h, m->shorter, short_side) : m->shorter;
+        p->left = centred(m, p->w, m->width);
+        p->top = centred(m, p->h, m->height);
     } else if (m->resize == DFN_RESIZE_LONGER) {
         const double sx = (double)m->width / r->w, sy = (double)m->height / r->h;
         const double scale = sx < sy ? sx : sy;
-        p->w = scale == sx ? m->width : (int)(r->w * scale);
-        p->h = scale == sy ? m->height : (int)(r->h * scale);
+        const double w = r->w * scale, h = r->h * scale;
+        p->w = scale == sx ? m->width : (int)(m->round_sizes ? rint(w) : w);
+        p->h = scale == sy ? m->height : (int)(m->round_sizes ? rint(h) : h);
         p->w = p->w < 1 ? 1 : p->w;
         p->h = p->h < 1 ? 1 : p->h;
         p->left = (m->width - p->w) / 2;
@@ -151,6 +83,18 @@ static void fill_table(const struct dfn_meta *m, float table[3][256])
             table[c][v] = ((float)v / 255.0f - m->mean[c]) / m->std[c];
 }
 
+/* i, or where i lies in a row of n pixels that goes on mirrored, its ends not repeated:
+ * 2 1 0 1 2 1 0 (OpenCV's BORDER_REFLECT_101). */
+static int mirrored(int i, int n)
+{
+    const int period = 2 * (n - 1);
+    if (!period)
+        return 0;
+    i %= period;
+    i += i < 0 ? period : 0;
+    return i < n ? i : period - i;
+}
+
 /* pixels [p.h][p.w][3] placed on a canvas of the pad colour, normalised into out. */
 static void normalise(const struct dfn_meta *m, const struct dfn_placing *p,
                       const uint8_t *pixels, float *out)
@@ -158,28 +102,47 @@ static void normalise(const struct dfn_meta *m, const struct dfn_placing *p,
     float table[3][256];
     fill_table(m, table);
     for (int y = 0; y < m->height; y++)
-        for (int x = 0; x < m->width; x++) {
-            const int sy = y - p->top, sx = x - p->left;
+        for (int x = 0; x < m->width; x++, out += 3) {
+            int sy = y - p->top, sx = x - p->left;
+            if (m->border == DFN_BORDER_REFLECT) {
+                sy = mirrored(sy, p->h);
+                sx = mirrored(sx, p->w);
+            }
             const bool inside = sy >= 0 && sy < p->h && sx >= 0 && sx < p->w;
             const uint8_t *px =
                 inside ? pixels + ((size_t)sy * (size_t)p->w + (size_t)sx) * 3 : m->pad;
             for (int c = 0; c < 3; c++)
-                *out++ = table[c][px[c]];
+                out[c] = inside || !m->zero_canvas ? table[c][px[c]] : 0.0f;
         }
 }
 
-ef_status dfn_preprocess(const ef_model *model, const ef_image *img, const ef_box *face,
-                         float *out, struct dfn_prepare *p, const ef_allocator *a,
-                         ef_error *err)
+/* The part of img that seen shows, as a picture of its own. */
+static ef_image view(const ef_image *img, const struct dfn_rect *seen)
 {
-    const struct dfn_meta *m = &model->meta;
-    struct dfn_rect rect = {0};
+    const int bytes = img->format == EF_GRAY8 ? 1 : img->format == EF_RGBA8 ? 4 : 3;
+    const int x0 = seen->x > 0 ? seen->x : 0, y0 = seen->y > 0 ? seen->y : 0;
+    const int x1 = seen->x + seen->w < img->width ? seen->x + seen->w : img->width;
+    const int y1 = seen->y + seen->h < img->height ? seen->y + seen->h : img->height;
+    ef_image v = *img;
+    v.pixels = img->pixels + (ptrdiff_t)y0 * img->stride + (ptrdiff_t)x0 * bytes;
+    v.width = x1 - x0;
+    v.height = y1 - y0;
+    return v;
+}
+
+/* rect of img, or of what seen shows of it, to out. */
+static ef_status resize_and_normalise(const struct dfn_meta *m, const ef_image *img,
+                                      const struct dfn_rect *seen,
+                                      const struct dfn_rect *rect, float *out,
+                                      struct dfn_prepare *p, const ef_allocator *a,
+                                      ef_error *err)
+{
     struct dfn_placing placing = {0};
-    ef_status st = dfn_image_check(img, err);
-    if (!st)
-        st = dfn_crop_rect(m, img->width, img->height, face, &rect, err);
-    if (!st)
-        st = dfn_place(m, &rect, &placing, err);
+    const ef_image part = view(img, seen);
+    const struct dfn_rect within = {rect->x - (seen->x > 0 ? seen->x : 0),
+                                    rect->y - (seen->y > 0 ? seen->y : 0), rect->w,
+                                    rect->h};
+    ef_status st = dfn_place(m, rect, &placing, err);
     if (st)
         return st;
     const size_t stride = (size_t)placing.w * 3;
@@ -187,11 +150,72 @@ ef_status dfn_preprocess(const ef_model *model, const ef_image *img, const ef_bo
     if (!pixels)
         return dfn_fail(err, EF_E_NOMEM, "picture", "no memory to resize it to %dx%d",
                         placing.w, placing.h);
-    st = dfn_resize(img, &rect, resample(m, &rect, &placing), m->pad, pixels, placing.w,
-                    placing.h, stride, &p->work, a, err);
+    st = dfn_resize(&part, &within, resample(m, rect, &placing), m->pad, pixels,
+                    placing.w, placing.h, stride, &p->work, a, err);
     if (!st)
         normalise(m, &placing, pixels, out);
     return st;
+}
+
+ef_status dfn_preprocess(const ef_model *model, const ef_image *img, const ef_box *face,
+                         float *out, struct dfn_prepare *p, const ef_allocator *a,
+                         ef_error *err)
+{
+    const struct dfn_meta *m = &model->meta;
+    struct dfn_rect seen = {0}, rect = {0};
+    if (face && m->align.height)
+        return dfn_fail(err, EF_E_ARG, "face box",
+                        "is not enough: this model wants the face aligned by five "
+                        "landmarks");
+    ef_status st = dfn_image_check(img, err);
+    if (!st)
+        st = dfn_crop_rects(m, img->width, img->height, face, &seen, &rect, err);
+    return st ? st : resize_and_normalise(m, img, &seen, &rect, out, p, a, err);
+}
+
+/* The matrix that carries the landmarks to the template. */
+static ef_status find_alignment(const struct dfn_align *align, const ef_point *marks,
+                                double matrix[6], ef_error *err)
+{
+    double from[2 * DFN_LANDMARKS];
+    for (int i = 0; i < DFN_LANDMARKS; i++) {
+        const double at[2] = {marks[i].x, marks[i].y};
+        for (int k = 0; k < 2; k++) {
+            /* Written so that NaN fails. */
+            if (!(fabs(at[k]) <= 1e6))
+                return dfn_fail(err, EF_E_ARG, "landmarks",
+                                "number %d at %g,%g is out of range", i, at[0], at[1]);
+            from[2 * i + k] = align->truncate ? trunc(at[k]) : at[k];
+        }
+    }
+    if (!dfn_similarity(from, align->points, matrix))
+        return dfn_fail(err, EF_E_ARG, "landmarks",
+                        "do not lie as a face's: no rotation carries them to the "
+                        "template");
+    return EF_OK;
+}
+
+ef_status dfn_preprocess_aligned(const ef_model *model, const ef_image *img,
+                                 const ef_point *marks, float *out, struct dfn_prepare *p,
+                                 const ef_allocator *a, ef_error *err)
+{
+    const struct dfn_align *align = &model->meta.align;
+    double matrix[6];
+    if (!align->height)
+        return dfn_fail(err, EF_E_ARG, "model", "does not align faces by landmarks");
+    ef_status st = dfn_image_check(img, err);
+    if (!st)
+        st = find_alignment(align, marks, matrix, err);
+    if (st)
+        return st;
+    const struct dfn_rect all = {0, 0, align->width, align->height};
+    uint8_t *pixels = dfn_scratch_need(&p->aligned, a, (size_t)all.w * (size_t)all.h * 3);
+    if (!pixels)
+        return dfn_fail(err, EF_E_NOMEM, "picture", "no memory to align it to %dx%d",
+                        all.w, all.h);
+    dfn_warp_affine(img, matrix, model->meta.pad, pixels, all.w, all.h);
+    const ef_image aligned = {pixels, all.w, all.h, (ptrdiff_t)all.w * 3, EF_RGB8, NULL};
+    return resize_and_normalise(&model->meta, &aligned, &all, &all, out, p, a, err);
 }
 
 void dfn_mirror(const float *in, float *out, int height, int width)

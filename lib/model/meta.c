@@ -4,6 +4,7 @@
 
 #include "lib/base/number.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,13 @@ static const struct key keys[] = {
     {"dfnet.face.shape", MUST, NEVER},
     {"dfnet.face.outside", MUST, NEVER},
     {"dfnet.face.pad", MUST, NEVER},
+    {"dfnet.face.unit", MAY, NEVER},
+    {"dfnet.face.rounding", MAY, NEVER},
+    {"dfnet.face.least", MAY, NEVER},
+    {"dfnet.face.align", MAY, NEVER},
+    {"dfnet.resize.border", MAY, NEVER},
+    {"dfnet.resize.rounding", MAY, NEVER},
+    {"dfnet.resize.canvas", MAY, NEVER},
     {"dfnet.temperature", MUST, NEVER},
     {"dfnet.thresholds", MUST, NEVER},
     {"dfnet.source", MUST, MUST},
@@ -73,6 +81,12 @@ static const char *const outputs_to[] = {"sigmoid", "softmax"};
 static const char *const shapes[] = {"box", "square"};
 static const char *const outsides[] = {"clamp", "shift", "pad"}; /* enum dfn_outside */
 static const char *const switches[] = {"0", "1"};
+static const char *const units[] = {"side", "height"};
+/* enum dfn_rounding, enum dfn_border */
+static const char *const roundings[] = {"nearest", "truncate", "whole", "even"};
+static const char *const borders[] = {"none", "pad", "reflect"};
+static const char *const size_rules[] = {"torchvision", "albumentations"};
+static const char *const canvases[] = {"colour", "zero"};
 static const char *const reference_keys[DFN_DETECTOR_NETS] = {
     "dfnet.reference.pnet", "dfnet.reference.rnet", "dfnet.reference.onet"};
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
@@ -227,6 +241,13 @@ static int choice(struct parser *p, const char *key, const char *const *allowed,
     return choice_of(p, key, s, strlen(s), allowed, n);
 }
 
+/* Of an optional key; the first choice is what its absence means. */
+static int optional_choice(struct parser *p, const char *key, const char *const *allowed,
+                           int n)
+{
+    return find(p->pairs, p->npairs, key) ? choice(p, key, allowed, n) : 0;
+}
+
 static void limited(struct parser *p, const char *key, size_t least, size_t most)
 {
     const size_t len = strlen(text_of(p, key));
@@ -327,11 +348,13 @@ static void parse_resize(struct parser *p, struct dfn_meta *meta)
     if (p->status)
         return;
     if (!strncmp(s, shorter, strlen(shorter))) {
-        /* The crop must fit into every resized picture, whichever side is the shorter. */
+        /* The crop must fit into every resized picture, whichever side is the shorter,
+         * unless something is said of what lies around it. */
         const int most = meta->height > meta->width ? meta->height : meta->width;
+        const int least = meta->border == DFN_BORDER_NONE ? most : 1;
         const char *n = s + strlen(shorter);
         meta->resize = DFN_RESIZE_SHORTER;
-        meta->shorter = (int)whole(p, key, n, strlen(n), (uint64_t)most, 2 * MAX_INPUT);
+        meta->shorter = (int)whole(p, key, n, strlen(n), (uint64_t)least, 2 * MAX_INPUT);
     } else if (!strcmp(s, "squash")) {
         meta->resize = DFN_RESIZE_SQUASH;
     } else if (!strcmp(s, "longer")) {
@@ -366,6 +389,12 @@ static void parse_picture(struct parser *p, struct dfn_meta *meta)
         len = next_part(&at, 'x', &part);
         meta->width = (int)whole(p, "dfnet.input", part, len, MIN_INPUT, MAX_INPUT);
     }
+    meta->border = (enum dfn_border)optional_choice(p, "dfnet.resize.border", borders,
+                                                    COUNT(borders));
+    meta->round_sizes = optional_choice(p, "dfnet.resize.rounding", size_rules,
+                                        COUNT(size_rules)) == 1;
+    meta->zero_canvas =
+        optional_choice(p, "dfnet.resize.canvas", canvases, COUNT(canvases)) == 1;
     parse_resize(p, meta);
     parse_filter(p, meta);
     reals(p, "dfnet.mean", meta->mean, 3);
@@ -405,6 +434,70 @@ static void parse_margin(struct parser *p, double out[4])
     }
 }
 
+/* Ten numbers x1,y1,...,x5,y5. */
+static void parse_points(struct parser *p, const char *list, double points[10])
+{
+    static const char key[] = "dfnet.face.align";
+    const char *part;
+    for (int i = 0; i < 10; i++) {
+        double v = 0;
+        const size_t len = next_part(&list, ',', &part);
+        if (!dfn_parse_double(part, len, &v))
+            refuse_value(p, key, part, len, "a decimal number");
+        if (!(v >= -MAX_INPUT && v <= 2 * MAX_INPUT))
+            refuse(p, key, "has a point that is far outside");
+        points[i] = v;
+    }
+}
+
+/* HEIGHTxWIDTH,HOW,x1,y1,...,x5,y5 */
+static void parse_align(struct parser *p, struct dfn_align *align)
+{
+    static const char key[] = "dfnet.face.align";
+    static const char *const hows[] = {"real", "truncate"};
+    const char *at = text_of(p, key), *part;
+    memset(align, 0, sizeof *align);
+    if (!find(p->pairs, p->npairs, key) || p->status || !is_count(p, key, at, ',', 12))
+        return;
+    size_t len = next_part(&at, ',', &part);
+    const char *cross = memchr(part, 'x', len);
+    if (!cross) {
+        refuse_value(p, key, part, len, "HEIGHTxWIDTH");
+        return;
+    }
+    const size_t before = (size_t)(cross - part);
+    align->height = (int)whole(p, key, part, before, MIN_INPUT, MAX_INPUT);
+    align->width =
+        (int)whole(p, key, cross + 1, len - before - 1, MIN_INPUT, MAX_INPUT);
+    len = next_part(&at, ',', &part);
+    align->truncate = choice_of(p, key, part, len, hows, COUNT(hows)) == 1;
+    parse_points(p, at, align->points);
+    bool same = true;
+    for (int i = 1; i < 5; i++)
+        same = same && !(fabs(align->points[2 * i] - align->points[0]) > 0) &&
+               !(fabs(align->points[2 * i + 1] - align->points[1]) > 0);
+    if (same)
+        refuse(p, key, "has five times the same point");
+}
+
+/* How margins become pixels, and what may not go together. */
+static void parse_crop_rule(struct parser *p, struct dfn_meta *meta)
+{
+    static const char rounding[] = "dfnet.face.rounding", least[] = "dfnet.face.least";
+    meta->margin_of_height =
+        optional_choice(p, "dfnet.face.unit", units, COUNT(units)) == 1;
+    meta->rounding =
+        (enum dfn_rounding)optional_choice(p, rounding, roundings, COUNT(roundings));
+    meta->least =
+        find(p->pairs, p->npairs, least) ? integer(p, least, 0, MAX_INPUT) : 0;
+    if (meta->square && meta->margin_of_height)
+        refuse(p, "dfnet.face.unit", "is height, which is for the shape box");
+    if (meta->square && meta->rounding == DFN_ROUND_WHOLE)
+        refuse(p, rounding, "is whole, which is for the shape box");
+    if (!meta->square && meta->rounding == DFN_ROUND_EVEN)
+        refuse(p, rounding, "is even, which is for the shape square");
+}
+
 static void parse_face(struct parser *p, struct dfn_meta *meta)
 {
     static const char key[] = "dfnet.face.pad";
@@ -412,6 +505,8 @@ static void parse_face(struct parser *p, struct dfn_meta *meta)
     meta->square = choice(p, "dfnet.face.shape", shapes, COUNT(shapes)) == 1;
     meta->outside =
         (enum dfn_outside)choice(p, "dfnet.face.outside", outsides, COUNT(outsides));
+    parse_crop_rule(p, meta);
+    parse_align(p, &meta->align);
     const char *at = text_of(p, key), *part;
     if (p->status || !is_count(p, key, at, ',', 3))
         return;
@@ -553,6 +648,51 @@ static size_t reference_count(const struct dfn_meta *meta, int outputs)
     for (int i = 0; i < DFN_DETECTOR_NETS; i++)
         n += dfn_detector_outputs(meta, i);
     return n;
+}
+
+/* The keys that dfn_meta_parse_crop() takes. */
+static bool is_crop_key(const char *key)
+{
+    static const char *const plain[] = {"dfnet.input", "dfnet.resize", "dfnet.filter",
+                                        "dfnet.mean",  "dfnet.std",    "dfnet.flip"};
+    for (int i = 0; i < COUNT(plain); i++)
+        if (!strcmp(key, plain[i]))
+            return true;
+    return !strncmp(key, "dfnet.face.", 11) || !strncmp(key, "dfnet.resize.", 13);
+}
+
+/* As check_keys() does, of the keys of a crop. */
+static void check_crop_keys(struct parser *p)
+{
+    for (int i = 0; i < p->npairs && !p->status; i++) {
+        const char *key = p->pairs[i].key;
+        bool known = false;
+        for (int k = 0; k < KEYS && !known; k++)
+            known = !strcmp(key, keys[k].name) && is_crop_key(key);
+        if (!known)
+            refuse(p, quote(key, strlen(key)).text, "does not say how a face is cropped");
+        for (int k = 0; k < i; k++)
+            if (!strcmp(key, p->pairs[k].key))
+                refuse(p, quote(key, strlen(key)).text, "appears twice");
+    }
+    for (int k = 0; k < KEYS; k++)
+        if (keys[k].classifier == MUST && is_crop_key(keys[k].name) &&
+            !find(p->pairs, p->npairs, keys[k].name))
+            refuse(p, keys[k].name, "is missing");
+}
+
+ef_status dfn_meta_parse_crop(const struct dfn_pair *pairs, int npairs,
+                              struct dfn_meta *meta, ef_error *err)
+{
+    struct parser p = {.pairs = pairs, .npairs = npairs, .err = err};
+    struct dfn_meta parsed = *meta;
+    check_crop_keys(&p);
+    parsed.flip = false;
+    parse_picture(&p, &parsed);
+    parse_face(&p, &parsed);
+    if (!p.status)
+        *meta = parsed;
+    return p.status;
 }
 
 size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs,

@@ -9,7 +9,7 @@
 #define DFN_USER_PREFIX "x."
 #define DFN_MAX_USER_KEYS 32
 /* Of the table in meta.c. */
-#define DFN_KNOWN_KEYS 38
+#define DFN_KNOWN_KEYS 45
 #define DFN_MAX_PAIRS (DFN_KNOWN_KEYS + DFN_MAX_USER_KEYS)
 
 /* The format that this reader knows. */
@@ -26,6 +26,12 @@ ef_status dfn_meta_version(const char *value, ef_error *err);
  * later allocation is sized by has been seen here. */
 ef_status dfn_meta_parse(const struct dfn_pair *pairs, int npairs, struct dfn_arch *arch,
                          struct dfn_meta *meta, ef_error *err);
+
+/* Fills what says how a picture becomes input (dfnet.input to dfnet.flip, dfnet.face.*,
+ * dfnet.resize.*) and leaves the rest of meta as it is. Every required key of these must
+ * be there; EF_E_FORMAT, too, for keys that say something else. */
+ef_status dfn_meta_parse_crop(const struct dfn_pair *pairs, int npairs,
+                              struct dfn_meta *meta, ef_error *err);
 
 /* Bytes of the block that dfn_meta_arrays() fills. */
 size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs,

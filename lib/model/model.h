@@ -22,6 +22,20 @@ enum dfn_filter {
     DFN_OPENCV_CUBIC
 };
 enum dfn_outside { DFN_OUTSIDE_CLAMP, DFN_OUTSIDE_SHIFT, DFN_OUTSIDE_PAD };
+enum dfn_rounding {
+    DFN_ROUND_NEAREST,
+    DFN_ROUND_TRUNCATE,
+    DFN_ROUND_WHOLE,
+    DFN_ROUND_EVEN
+};
+enum dfn_border { DFN_BORDER_NONE, DFN_BORDER_PAD, DFN_BORDER_REFLECT };
+
+/* dfnet.face.align; height 0: faces are not aligned. */
+struct dfn_align {
+    int height, width;
+    bool truncate;
+    double points[10]; /* x1, y1, ..., x5, y5                                           */
+};
 
 /* The metadata of FORMAT.md section 2, parsed and checked. */
 struct dfn_meta {
@@ -41,6 +55,13 @@ struct dfn_meta {
     bool square;
     enum dfn_outside outside;
     uint8_t pad[3]; /* R, G, B                                                          */
+    bool margin_of_height; /* face.unit                                                 */
+    enum dfn_rounding rounding;
+    int least; /* the crop is padded to so many pixels either way; 0: not               */
+    struct dfn_align align;
+    enum dfn_border border;
+    bool round_sizes; /* resize.rounding is albumentations                              */
+    bool zero_canvas; /* resize.canvas                                                  */
     float temperature, real_below, fake_from;
     uint64_t ref_seed;
     int ref_height, ref_width;

@@ -10,7 +10,7 @@ import pth_writer as pw
 import pytest
 import source_states as ss
 
-from weights_tools.convert import Options, convert
+from weights_tools.convert import CROP_FIELDS, Options, convert
 from weights_tools.errors import InputRefused
 from weights_tools.model_file import ModelFileError, read_model
 
@@ -264,6 +264,12 @@ def test_all_options_reach_the_file(tmp_path):
         face_shape="square",
         face_outside="pad",
         face_pad=(1, 2, 3),
+        face_rounding="even",
+        face_least=7,
+        face_align="40x50,real,1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0,0.0",
+        resize_border="pad",
+        resize_rounding="albumentations",
+        resize_canvas="zero",
         temperature=1.5,
         thresholds=(0.25, 0.75),
         reference=(9, 40, 41),
@@ -274,6 +280,8 @@ def test_all_options_reach_the_file(tmp_path):
         assert getattr(meta, name) == getattr(options, name)
     for name in ("license", "source", "face_shape", "face_outside"):
         assert getattr(meta, name) == getattr(options, name)
+    for name in CROP_FIELDS:
+        assert getattr(meta, name) == (getattr(options, name) or "side")
     for name in ("input", "mean", "std", "face_margin", "face_pad", "thresholds", "reference"):
         assert tuple(getattr(meta, name)) == getattr(options, name)
     assert meta.name == "My model" and meta.labels == ["real", "fäke", "other"]

@@ -150,6 +150,39 @@ def test_permissions_follow_the_umask(tmp_path):
 # ---- the writer refuses ----
 
 
+CROP = {
+    "face_shape": "box",
+    "face_unit": "height",
+    "face_rounding": "whole",
+    "face_least": 224,
+    "face_align": "320x300,truncate,122.5,141.25,197.5,141.25,160.0,178.75,137.5,225.0,182.5,225.0",
+    "resize": "shorter:20",
+    "resize_border": "reflect",
+    "resize_rounding": "albumentations",
+    "resize_canvas": "zero",
+}
+
+
+def test_optional_crop_keys_survive_and_defaults_are_not_written(tmp_path):
+    _, _, meta = read_model(tiny.write(tmp_path / "m", **CROP))
+    for name, value in CROP.items():
+        assert getattr(meta, name) == value
+    keys = list(tiny.header(tmp_path / "m")["__metadata__"])
+    first = keys.index("dfnet.face.pad") + 1
+    assert keys[first : first + 8] == [
+        "dfnet.face.unit",
+        "dfnet.face.rounding",
+        "dfnet.face.least",
+        "dfnet.face.align",
+        "dfnet.resize.border",
+        "dfnet.resize.rounding",
+        "dfnet.resize.canvas",
+        "dfnet.temperature",
+    ]
+    usual = tiny.header(tiny.write(tmp_path / "usual"))["__metadata__"]
+    assert not [key for key in keys[first : first + 7] if key in usual]
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -178,6 +211,22 @@ def test_permissions_follow_the_umask(tmp_path):
         ({"face_shape": "round"}, "dfnet.face.shape"),
         ({"face_outside": "wrap"}, "dfnet.face.outside"),
         ({"face_pad": (0, 256, 0)}, "dfnet.face.pad"),
+        ({"face_unit": "width"}, "dfnet.face.unit"),
+        ({"face_unit": "height"}, "dfnet.face.unit"),
+        ({"face_rounding": "up"}, "dfnet.face.rounding"),
+        ({"face_rounding": "whole"}, "dfnet.face.rounding"),
+        ({"face_rounding": "even", "face_shape": "box"}, "dfnet.face.rounding"),
+        ({"face_least": 4097}, "dfnet.face.least"),
+        ({"face_align": "320,real" + ",1" * 10}, "dfnet.face.align"),
+        ({"face_align": "320x31,real,1,2,3,4,5,6,7,8,9,0"}, "dfnet.face.align"),
+        ({"face_align": "320x320,round,1,2,3,4,5,6,7,8,9,0"}, "dfnet.face.align"),
+        ({"face_align": "320x320,real,1,2,3,4,5,6,7,8,9"}, "dfnet.face.align"),
+        ({"face_align": "320x320,real,1,2,1,2,1,2,1,2,1,2"}, "five different"),
+        ({"face_align": "320x320,real,8193,2,3,4,5,6,7,8,9,0"}, "dfnet.face.align"),
+        ({"resize_border": "wrap"}, "dfnet.resize.border"),
+        ({"resize": "shorter:0", "resize_border": "pad"}, "dfnet.resize"),
+        ({"resize_rounding": "opencv"}, "dfnet.resize.rounding"),
+        ({"resize_canvas": "black"}, "dfnet.resize.canvas"),
         ({"temperature": 0.0}, "dfnet.temperature"),
         ({"thresholds": (0.6, 0.5)}, "dfnet.thresholds"),
         ({"thresholds": (0.6, 1.1)}, "dfnet.thresholds"),
