@@ -9,6 +9,7 @@
  * the process, add it to struct host, take() and compare(). */
 #define _GNU_SOURCE /* environ, pthread attributes */
 
+#include "dfn_config.h"
 #include "tests/support/support.h"
 
 #include <dirent.h>
@@ -28,8 +29,12 @@
 #endif
 
 #define MODEL TEST_SOURCE_ROOT "/weights_tools/models/face-b0-baseline.safetensors"
-#define PNG TEST_SOURCE_ROOT "/examples/photos/astronaut.png"
 #define JPEG TEST_SOURCE_ROOT "/examples/photos/astronaut_face.jpg"
+#if DFN_HAVE_PNG
+#define PNG TEST_SOURCE_ROOT "/examples/photos/astronaut.png"
+#else
+#define PNG JPEG
+#endif
 #define ERRNO 4711
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SMALL_STACK (2048 * 1024) /* the tools widen every frame */
@@ -269,6 +274,24 @@ static void use_session(const ef_model *model, const ef_options *opt, const ef_i
     free(input);
 }
 
+static void use_heatmap(ef_classifier *classifier, const ef_options *opt,
+                        const ef_image *img)
+{
+    ef_error err;
+    ef_status st = EF_OK;
+    ef_heatmap map;
+    ef_image drawn;
+    size_t bytes = 0;
+    CALL(st = ef_classify_heatmap(classifier, img, NULL, 0, NULL, &map, &err));
+    assert_status(st, EF_OK, &err);
+    CALL(st = ef_heatmap_draw(&map, img, 0.5f, 0, opt, &drawn, &err));
+    assert_status(st, EF_OK, &err);
+    CALL(st = ef_image_encode_png(&drawn, opt, count_text, &bytes, &err));
+    assert_status(st, DFN_HAVE_PNG ? EF_OK : EF_E_UNSUPPORTED, &err);
+    CALL(ef_image_free(&drawn));
+    CALL(ef_heatmap_free(&map));
+}
+
 static void use_classifier(const ef_model *model, const ef_options *opt,
                            const ef_image *img, struct outcome *out)
 {
@@ -296,6 +319,7 @@ static void use_classifier(const ef_model *model, const ef_options *opt,
     assert_status(st, EF_OK, &err);
     out->fake = result.fake;
     out->logit = result.logit;
+    use_heatmap(classifier, opt, img);
     CALL((void)ef_classifier_memory(classifier));
     CALL(ef_classifier_free(classifier));
 }
