@@ -1,4 +1,4 @@
-"""The command line: `python3 -m weights_tools {convert,convert-mtcnn,info,verify} ...`.
+"""The command line: `python3 -m weights_tools {convert,convert-mtcnn,random,info,verify} ...`.
 
 Exit codes: 0 done; 1 wrong usage; 2 the input was refused or a file could not be read or
 written (one sentence on standard error). `verify` documents its own.
@@ -48,6 +48,11 @@ _MTCNN_EXAMPLES = """examples:
   pip download --no-deps facenet-pytorch==2.6.0
   python3 -m weights_tools convert-mtcnn --package facenet_pytorch-2.6.0-py3-none-any.whl \\
       -o mtcnn.safetensors
+"""
+
+_RANDOM_EXAMPLES = """examples:
+  python3 -m weights_tools random b4 -o b4.safetensors
+  build/benchmarks/bench_model --model b4.safetensors
 """
 
 _INFO_EXAMPLES = """examples:
@@ -291,6 +296,14 @@ def _run_convert_mtcnn(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _run_random(args: argparse.Namespace) -> int:
+    from .random_model import write_random_model
+
+    arch = write_random_model(args.out, args.variant, args.outputs, args.seed, args.dtype)
+    print(f"wrote {args.out}: {arch.variant}, {os.path.getsize(args.out)} bytes, {args.dtype}")
+    return DONE
+
+
 def _run_info(args: argparse.Namespace) -> int:
     from . import info, mtcnn
 
@@ -307,6 +320,28 @@ def _run_verify(args: argparse.Namespace) -> int:
     from . import verify
 
     return verify.run(args)
+
+
+def _add_random(commands: argparse._SubParsersAction) -> None:
+    from .arch import VARIANTS
+
+    parser = commands.add_parser(
+        "random",
+        help="make a model file with random weights, to measure with",
+        description="Makes a model file of any variant with random weights.",
+        examples=_RANDOM_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("variant", choices=VARIANTS, metavar="VARIANT", help=", ".join(VARIANTS))
+    add("-o", "--out", required=True, metavar="FILE", help="model file to write (.safetensors)")
+    add("--outputs", type=_outputs, default=1000, metavar="N", help="logits (default: 1000)")
+    add("--seed", type=int, default=1, metavar="N", help="(default: 1)")
+    add("--dtype", choices=("f32", "f16"), default="f32", help="of the weights (default: f32)")
+    parser.set_defaults(run=_run_random)
+
+
+def _outputs(text: str) -> int:
+    return _integers(1, 1, 65536)(text)[0]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -347,6 +382,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--dtype", choices=("f32", "f16"), default="f32", help="of the weights (default: f32)")
     add("-q", "--quiet", action="store_true", help="do not tell what was read")
     mtcnn_parser.set_defaults(run=_run_convert_mtcnn)
+
+    _add_random(commands)
 
     info_parser = commands.add_parser(
         "info",
