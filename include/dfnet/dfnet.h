@@ -18,9 +18,11 @@
  *                  use one at the same time. Freed when its last user lets go of it.
  *   ef_session     one network, planned for one input size. One thread at a time.
  *                  Allocates when created, never while it runs.
- *   ef_classifier  picture to verdict: one or more models, and later a detector and a
- *                  rule. One thread at a time. Allocates only when a picture needs
- *                  more work space than every picture before it.
+ *   ef_detector    picture to faces: boxes and landmarks. One thread at a time. Allocates
+ *                  only when a picture is larger than every picture before it.
+ *   ef_classifier  picture to verdict: one or more models, perhaps a detector. One thread
+ *                  at a time. Allocates only when a picture needs more work space than
+ *                  every picture before it.
  *   ef_image       a plain struct that points at pixels.
  *
  * Ownership  What a function hands out through its `out` pointer is yours: give it to
@@ -30,6 +32,9 @@
  *            untouched and err, if not NULL, holds a place and one English sentence.
  *            The library never exits, aborts or prints, and keeps errno as it was.
  * Threads    See Objects. Functions that take no object may be called from any thread.
+ *            After fork() the child may use models, and sessions and classifiers of one
+ *            thread; those of more have left their threads in the parent: use, and free,
+ *            them there, and make new ones in the child.
  * Growth     A struct that begins with struct_size may grow at its end in later
  *            versions: fill it with its _init function, then set what you need.
  * Stability  What is declared here stays within one EF_VERSION_MAJOR (from 1 on;
@@ -117,7 +122,8 @@ typedef enum ef_gemm {
 } ef_gemm;
 
 /* Your allocator. alloc returns NULL when it has nothing; alignment as malloc's is
- * enough. Both may be called from the thread that creates or frees an object only.
+ * enough. Both are called only from threads that call the library; a model's also from
+ * every thread that makes a session of it, so give it a thread-safe one if you do that.
  * Third-party code below the library (libjpeg, libpng, OpenBLAS) does not use it. */
 typedef struct ef_allocator {
     void *(*alloc)(void *user, size_t size);
@@ -358,6 +364,66 @@ typedef int ef_tap_fn(void *user, const char *name, const float *data, int n, in
 EF_API ef_status ef_session_tap(ef_session *session, ef_tap_fn *tap, void *user,
                                 ef_error *err);
 
+/* ---- finding faces ----------------------------------------------------------------- */
+
+/* The detector MTCNN (Zhang et al. 2016): boxes and five landmarks. Its weights are those
+ * of the PyPI package facenet-pytorch, converted by `./dev detector` or
+ * `python3 -m weights_tools convert-mtcnn`, and results equal that package's.
+ *
+ *     ef_model *model; ef_detector *d; ef_detection faces[16]; size_t n;
+ *     if (ef_detector_model_load_default(NULL, &model, &err)) ...err.what says how
+ *     ef_detector_create(model, NULL, NULL, &d, &err);
+ *     ef_detect_faces(d, &img, faces, 16, &n, &err);
+ *
+ * A detector is used by one thread at a time, shares the work out to opt->threads, and
+ * allocates only when a picture is larger than every picture before it. */
+typedef struct ef_detector ef_detector;
+
+typedef struct ef_detection {
+    ef_box box;  /* may reach over the picture's edges                                  */
+    float score; /* the last network's probability of a face, in [0,1]                  */
+    ef_point landmarks[5]; /* eyes, nose, corners of the mouth; left ones in the picture
+                              before right ones                                         */
+} ef_detection;
+
+typedef struct ef_detector_options {
+    size_t struct_size;
+    double min_face; /* side in pixels of the smallest face looked for, 6 to 65535; 0:
+                        the model's (20). Time grows with its inverse square            */
+    double thresholds[3]; /* probabilities that the three networks ask for, each in
+                             (0,1); all 0: the model's (0.6, 0.7, 0.7)                  */
+    double factor;        /* step of the picture pyramid, 0.1 to 0.95; 0: the model's   */
+    double scale;  /* in (0,1]: the picture is first scaled down so (Pillow's bicubic);
+                      results are in pixels of the picture that was given. Default 1    */
+    int max_faces; /* the largest ones only; 0 (default): all                           */
+} ef_detector_options;
+
+EF_API void ef_detector_options_init(ef_detector_options *opt, size_t struct_size);
+
+/* model: a detector's (ef_model_info.variant "mtcnn"), kept. what = NULL: the defaults.
+ * Of opt, threads, cpu_mask, allocator, log and cancel count. EF_E_ARG, EF_E_NOMEM,
+ * EF_E_THREAD. */
+EF_API ef_status ef_detector_create(const ef_model *model,
+                                    const ef_detector_options *what,
+                                    const ef_options *opt, ef_detector **out,
+                                    ef_error *err);
+EF_API void ef_detector_free(ef_detector *detector);
+
+/* Finds the faces of a picture, the one with the largest box first. Writes at most cap of
+ * them to out, and to *n how many there are, which may be more than cap; none is no
+ * failure. out may be NULL if cap is 0. EF_E_ARG, EF_E_NOMEM, EF_E_LIMIT,
+ * EF_E_CANCELLED; then out and *n are untouched. */
+EF_API ef_status ef_detect_faces(ef_detector *detector, const ef_image *img,
+                                 ef_detection *out, size_t cap, size_t *n, ef_error *err);
+
+/* Bytes that the detector holds, its share of the model not counted. */
+EF_API size_t ef_detector_memory(const ef_detector *detector);
+
+/* Loads the face detector: the file that the environment variable DFNET_DETECTOR names,
+ * else the installed one, else the one that `./dev detector` made in the source tree. */
+EF_API ef_status ef_detector_model_load_default(const ef_options *opt, ef_model **out,
+                                                ef_error *err);
+
 /* ---- real or fake ------------------------------------------------------------------ */
 
 typedef struct ef_classifier ef_classifier;
@@ -373,7 +439,8 @@ typedef struct ef_classifier_options {
     const ef_model *const *models; /* each with a fake output                           */
     const float *weights;          /* model_count weights > 0, or NULL: all equal       */
     size_t model_count;            /* 1 to 64                                           */
-    const ef_model *detector;      /* NULL: none; EF_FACE_DETECT is then unsupported    */
+    const ef_model *detector;      /* NULL: none; EF_FACE_DETECT is then unsupported.
+                                      Used with its own defaults                        */
     ef_aggregate aggregate;
     float real_below, fake_from; /* verdict thresholds; both < 0: the first model's     */
 } ef_classifier_options;
@@ -394,7 +461,9 @@ EF_API void ef_classifier_free(ef_classifier *classifier);
 typedef enum ef_face_mode {
     EF_FACE_WHOLE = 0, /* the picture is a face crop already; no margin is added        */
     EF_FACE_BOX = 1,   /* the face is in box; cropped as the model's file says          */
-    EF_FACE_DETECT = 2 /* find it (EF_E_UNSUPPORTED without a detector)                 */
+    EF_FACE_DETECT = 2 /* find it: the largest face of the picture, as by EF_FACE_BOX;
+                          EF_E_NO_FACE if there is none, EF_E_UNSUPPORTED without a
+                          detector                                                      */
 } ef_face_mode;
 
 typedef struct ef_face {
@@ -423,7 +492,7 @@ typedef struct ef_result {
 
 EF_API void ef_result_init(ef_result *result, size_t struct_size);
 
-/* Scores one face. face = NULL: EF_FACE_WHOLE. */
+/* Scores one face. face = NULL: EF_FACE_WHOLE. On failure *out stays as it is. */
 EF_API ef_status ef_classify_face(ef_classifier *classifier, const ef_image *img,
                                   const ef_face *face, ef_result *out, ef_error *err);
 

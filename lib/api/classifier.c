@@ -79,9 +79,8 @@ static ef_status check(const ef_classifier_options *w, ef_error *err)
     if (!dfn_tail_is_zero(w, sizeof *w, w->struct_size))
         return dfn_fail(err, EF_E_VERSION, "classifier options",
                         "set a field that this version of the library does not have");
-    if (w->detector)
-        return dfn_fail(err, EF_E_UNSUPPORTED, "detector",
-                        "this version of the library runs no detector; give boxes");
+    if (w->detector && !w->detector->meta.detector)
+        return dfn_fail(err, EF_E_ARG, "detector", "is no model of a face detector");
     if (w->aggregate != EF_AGG_MEAN_PROB && w->aggregate != EF_AGG_MEAN_LOGIT)
         return dfn_fail(err, EF_E_ARG, "aggregate", "is %d, must be 0 or 1",
                         (int)w->aggregate);
@@ -140,6 +139,8 @@ ef_status ef_classifier_create(const ef_classifier_options *what, const ef_optio
     c->real_below = own ? what->models[0]->meta.real_below : what->real_below;
     c->fake_from = own ? what->models[0]->meta.fake_from : what->fake_from;
     st = add_members(c, what, err);
+    if (!st && what->detector)
+        st = ef_detector_create(what->detector, NULL, &full, &c->detector, err);
     if (st) {
         ef_classifier_free(c);
         return st;
@@ -167,6 +168,7 @@ void ef_classifier_free(ef_classifier *c)
     const ef_allocator a = c->opt.allocator;
     for (int i = 0; i < c->nmembers; i++)
         ef_session_free(c->members[i].session);
+    ef_detector_free(c->detector);
     dfn_free(&a, c->members);
     dfn_prepare_free(&c->prepare, &a);
     dfn_scratch_free(&c->scores, &a);
@@ -185,7 +187,7 @@ size_t ef_classifier_memory(const ef_classifier *c)
     size_t bytes = dfn_alloc_cost(sizeof *c) +
                    dfn_alloc_cost((size_t)c->nmembers * sizeof *c->members) +
                    scratch_bytes(&c->prepare.pixels) + scratch_bytes(&c->prepare.work) +
-                   scratch_bytes(&c->scores);
+                   scratch_bytes(&c->scores) + ef_detector_memory(c->detector);
     for (int i = 0; i < c->nmembers; i++)
         bytes += ef_session_memory(c->members[i].session);
     return bytes;
@@ -343,6 +345,28 @@ static ef_status classify(ef_classifier *c, const ef_image *img, const ef_box *b
     return EF_OK;
 }
 
+/* The largest face of the picture. */
+static ef_status classify_found(ef_classifier *c, const ef_image *img, ef_result *out,
+                                ef_error *err)
+{
+    ef_detection face;
+    size_t n;
+    if (!c->detector)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "face.mode",
+                        "no detector is loaded; give a box, or say that the picture is a "
+                        "face");
+    ef_status st = check_results(out, 1, err);
+    if (!st)
+        st = ef_detect_faces(c->detector, img, &face, 1, &n, err);
+    if (!st && !n)
+        return dfn_fail(err, EF_E_NO_FACE, "img", "no face was found in the picture");
+    if (!st)
+        st = classify(c, img, &face.box, 1, out, err);
+    if (!st)
+        out->face_score = face.score;
+    return st;
+}
+
 ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face *face,
                            ef_result *out, ef_error *err)
 {
@@ -355,9 +379,7 @@ ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face 
     case EF_FACE_BOX:
         return classify(c, img, &face->box, 1, out, err);
     case EF_FACE_DETECT:
-        return dfn_fail(err, EF_E_UNSUPPORTED, "face.mode",
-                        "no detector is loaded; give a box, or say that the picture is a "
-                        "face");
+        return classify_found(c, img, out, err);
     }
     return dfn_fail(err, EF_E_ARG, "face.mode", "is %d, must be 0 to 2", (int)mode);
 }

@@ -15,6 +15,7 @@ struct ef_classifier {
     int batch; /* faces in one run */
     int nmembers;
     struct dfn_member *members;
+    ef_detector *detector; /* NULL: none                                              */
     ef_aggregate aggregate;
     float real_below, fake_from;
     struct dfn_prepare prepare;

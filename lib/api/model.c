@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODEL_VARIABLE "DFNET_MODEL"
-
 /* The struct as version 0.1 has it; an older caller cannot have a shorter one. */
 #define INFO_SIZE sizeof(ef_model_info)
 #define MOST_INFO 4096
@@ -112,39 +110,65 @@ ef_status ef_model_load_fd(int fd, const ef_options *opt, ef_model **out, ef_err
     return st;
 }
 
-/* The file that ef_model_load_default() reads. A named file is not searched further: who
- * sets the variable wants that one or an error. */
-static ef_status default_path(const char **path, ef_error *err)
+/* Where a default file may be. */
+struct search {
+    const char *variable; /* of the environment                                         */
+    const char *places[2];
+    const char *missing; /* what is wrong if it is nowhere                              */
+};
+
+static const struct search default_model = {
+    .variable = "DFNET_MODEL",
+    .places = {DFN_INSTALLED_MODEL, DFN_BUILD_TREE_MODEL},
+    .missing = "no default model is installed, and DFNET_MODEL is not set"};
+static const struct search default_detector = {
+    .variable = "DFNET_DETECTOR",
+    .places = {DFN_INSTALLED_DETECTOR, DFN_BUILD_TREE_DETECTOR},
+    .missing = "no face detector is installed, and DFNET_DETECTOR is not set; ./dev "
+               "detector (or python3 -m weights_tools convert-mtcnn) makes one"};
+
+/* A named file is not searched further: who sets the variable wants that one or an error.
+ */
+static ef_status find_default(const struct search *s, const char **path, ef_error *err)
 {
-    static const char *const places[] = {DFN_INSTALLED_MODEL, DFN_BUILD_TREE_MODEL};
-    const char *named = getenv(MODEL_VARIABLE);
+    const char *named = getenv(s->variable);
     if (named && *named) {
         *path = named;
         return access(named, R_OK)
-                   ? dfn_fail_sys(err, errno, named, MODEL_VARIABLE " names no such file")
+                   ? dfn_fail_sys(err, errno, named, "%s names no such file", s->variable)
                    : EF_OK;
     }
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        *path = places[i];
+    for (size_t i = 0; i < sizeof s->places / sizeof s->places[0]; i++) {
+        *path = s->places[i];
         if (!access(*path, R_OK))
             return EF_OK;
     }
-    return dfn_fail_sys(err, errno, places[0],
-                        "no default model is installed, and " MODEL_VARIABLE
-                        " is not set");
+    return dfn_fail_sys(err, errno, s->places[0], "%s", s->missing);
 }
 
-ef_status ef_model_load_default(const ef_options *opt, ef_model **out, ef_error *err)
+static ef_status load_default(const struct search *s, const ef_options *opt,
+                              ef_model **out, ef_error *err)
 {
     const int saved = errno;
     const char *path;
     if (!out)
         return dfn_fail(err, EF_E_ARG, "out", "is NULL");
-    ef_status st = default_path(&path, err);
+    ef_status st = find_default(s, &path, err);
     if (!st)
         st = ef_model_load_file(path, opt, out, err);
     errno = saved;
     return st;
+}
+
+ef_status ef_model_load_default(const ef_options *opt, ef_model **out, ef_error *err)
+{
+    return load_default(&default_model, opt, out, err);
+}
+
+ef_status ef_detector_model_load_default(const ef_options *opt, ef_model **out,
+                                         ef_error *err)
+{
+    return load_default(&default_detector, opt, out, err);
 }
 
 ef_status ef_model_default_path(char *buf, size_t cap, ef_error *err)
@@ -153,7 +177,7 @@ ef_status ef_model_default_path(char *buf, size_t cap, ef_error *err)
     const char *path;
     if (!buf)
         return dfn_fail(err, EF_E_ARG, "buf", "is NULL");
-    const ef_status st = default_path(&path, err);
+    const ef_status st = find_default(&default_model, &path, err);
     errno = saved;
     if (st)
         return st;

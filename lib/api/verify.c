@@ -1,5 +1,6 @@
 /* verify.c - a model proves itself on this machine: ef_model_verify() of dfnet.h. */
 #include "lib/api/session.h"
+#include "lib/detect/detect.h"
 
 #include <math.h>
 
@@ -21,38 +22,49 @@ static void compare(const ef_model *m, const float *logits, double *difference,
     *tolerance = TOLERANCE * largest;
 }
 
+/* Runs a classifier's reference input. */
+static ef_status verify_classifier(const ef_model *model, ef_options *opt, double *found,
+                                   double *allowed, ef_error *err)
+{
+    ef_session *s = NULL;
+    opt->height = model->meta.ref_height;
+    opt->width = model->meta.ref_width;
+    opt->batch = 1;
+    ef_status st = dfn_session_create(model, opt, &s, err);
+    if (!st) {
+        dfn_reference_input(model->meta.ref_seed, opt->height, opt->width,
+                            dfn_plan_input(&s->plan));
+        st = dfn_session_forward(s, 1, err);
+    }
+    if (!st)
+        compare(model, dfn_plan_logits(&s->plan), found, allowed);
+    ef_session_free(s);
+    return st;
+}
+
 ef_status ef_model_verify(const ef_model *model, const ef_options *opt,
                           double *difference, double *tolerance, ef_error *err)
 {
     ef_options full;
-    ef_session *s = NULL;
     double found, allowed;
     if (!model)
         return dfn_fail(err, EF_E_ARG, "model", "is NULL");
     ef_status st = dfn_options_resolve(opt, &full, err);
+    if (!st && model->meta.detector)
+        st = dfn_detector_verify(model, &full, &found, &allowed, err);
+    else if (!st)
+        st = verify_classifier(model, &full, &found, &allowed, err);
     if (st)
         return st;
-    full.height = model->meta.ref_height;
-    full.width = model->meta.ref_width;
-    full.batch = 1;
-    st = dfn_session_create(model, &full, &s, err);
-    if (!st) {
-        dfn_reference_input(model->meta.ref_seed, full.height, full.width,
-                            dfn_plan_input(&s->plan));
-        st = dfn_session_forward(s, 1, err);
-    }
-    if (!st) {
-        compare(model, dfn_plan_logits(&s->plan), &found, &allowed);
-        if (difference)
-            *difference = found;
-        if (tolerance)
-            *tolerance = allowed;
-        if (!(found <= allowed))
-            st = dfn_fail(err, EF_E_NUMERIC, "reference input",
-                          "logits differ by %.3g, %.3g is allowed: this machine or build "
-                          "computes wrongly",
-                          found, allowed);
-    }
-    ef_session_free(s);
-    return st;
+    if (difference)
+        *difference = found;
+    if (tolerance)
+        *tolerance = allowed;
+    return found <= allowed
+               ? EF_OK
+               : dfn_fail(
+                     err, EF_E_NUMERIC, "reference input",
+                     "outputs differ by %.3g, %.3g is allowed: this machine or build "
+                     "computes wrongly",
+                     found, allowed);
 }

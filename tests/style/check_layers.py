@@ -1,6 +1,6 @@
 """Includes go down the layers only, and each outside library has one door.
 
-    base < combine, kernels < image, pipeline < model < plan < face < api
+    base < combine, kernels < image, pipeline < model < plan < detect < face < api
 
 Reads the #include lines of lib/, kernels/, include/ and examples/. To add a layer, add its
 folder to LAYERS; to use an outside library, name the one file that includes it in DOORS.
@@ -21,8 +21,9 @@ LAYERS = {
     "lib/image": 2,
     "lib/model": 3,
     "lib/plan": 4,
-    "lib/face": 5,
-    "lib/api": 6,
+    "lib/detect": 5,
+    "lib/face": 6,
+    "lib/api": 7,
 }
 # What lib/ may see of kernels/, and kernels/ of lib/.
 KERNELS_FOR_LIB = {"kernels/kernels.h", "kernels/cpu.h", "kernels/pack.h"}

@@ -1,0 +1,231 @@
+/* test_detect.c - "finding faces" of dfnet.h as programs meet it: every function called
+ * wrongly, and EF_FACE_DETECT of the classifier. What a detector finds is tested in
+ * tests/detect. */
+#include "tests/api/api.h"
+#include "tests/detect/random_mtcnn.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The call must fail so, with a place and a sentence, and without err alike. */
+#define REFUSES(expected, call)                                                          \
+    do {                                                                                 \
+        ef_error err = {0}, *e = &err;                                                   \
+        assert_status((call), (expected), e);                                            \
+        ck_assert_str_ne(err.where, "");                                                 \
+        e = NULL;                                                                        \
+        ck_assert_int_eq((call), (expected));                                            \
+    } while (0)
+
+static ef_model *mtcnn, *classifier;
+static uint8_t picture[RANDOM_ROWS * RANDOM_COLUMNS * 3];
+static const ef_image img = {
+    picture, RANDOM_COLUMNS, RANDOM_ROWS, RANDOM_COLUMNS * 3, EF_RGB8, NULL};
+
+static void setup(void)
+{
+    size_t size;
+    ef_error err = {0};
+    uint8_t *bytes = random_mtcnn(&size);
+    assert_status(ef_model_load_memory(bytes, size, NULL, &mtcnn, &err), EF_OK, &err);
+    free(bytes);
+    random_picture(picture);
+    classifier = api_model("sigmoid_squash_clamp", NULL);
+}
+
+static void teardown(void)
+{
+    ef_model_free(mtcnn);
+    ef_model_free(classifier);
+}
+
+START_TEST(options_that_cannot_be)
+{
+    static const double faces[] = {-1, 5.9, 70000, NAN, INFINITY};
+    static const double factors[] = {-0.7, 0.05, 0.96, 1, NAN};
+    static const double scales[] = {0, -1, 1.01, NAN};
+    static const double thresholds[][3] = {
+        {0.5, 0.5, 0}, {0, 0.5, 0.5}, {1, 0.5, 0.5}, {0.5, -1, 0.5}, {0.5, 0.5, NAN}};
+    ef_detector_options good, o;
+    ef_detector *d = NULL;
+    ef_detector_options_init(NULL, sizeof good);
+    ef_detector_options_init(&good, sizeof good);
+    ck_assert(good.struct_size == sizeof good && good.min_face == 0 && good.scale == 1 &&
+              good.factor == 0 && good.max_faces == 0);
+    for (size_t i = 0; i < 5; i++) {
+        o = good, o.min_face = faces[i];
+        REFUSES(EF_E_ARG, ef_detector_create(mtcnn, &o, NULL, &d, e));
+        o = good, o.factor = factors[i];
+        REFUSES(EF_E_ARG, ef_detector_create(mtcnn, &o, NULL, &d, e));
+        o = good, memcpy(o.thresholds, thresholds[i], sizeof o.thresholds);
+        REFUSES(EF_E_ARG, ef_detector_create(mtcnn, &o, NULL, &d, e));
+    }
+    for (size_t i = 0; i < 4; i++) {
+        o = good, o.scale = scales[i];
+        REFUSES(EF_E_ARG, ef_detector_create(mtcnn, &o, NULL, &d, e));
+    }
+    o = good, o.max_faces = -1;
+    REFUSES(EF_E_ARG, ef_detector_create(mtcnn, &o, NULL, &d, e));
+    o = good, o.struct_size = sizeof o - 1;
+    REFUSES(EF_E_ARG, ef_detector_create(mtcnn, &o, NULL, &d, e));
+    ef_options opt;
+    ef_options_init(&opt, sizeof opt);
+    opt.threads = 65;
+    REFUSES(EF_E_ARG, ef_detector_create(mtcnn, NULL, &opt, &d, e));
+    ck_assert_ptr_null(d);
+}
+END_TEST
+
+START_TEST(arguments_that_cannot_be)
+{
+    ef_detector *d = NULL;
+    ef_error error = {0};
+    ef_detection face;
+    size_t n = 77;
+    REFUSES(EF_E_ARG, ef_detector_create(NULL, NULL, NULL, &d, e));
+    REFUSES(EF_E_ARG, ef_detector_create(mtcnn, NULL, NULL, NULL, e));
+    REFUSES(EF_E_ARG, ef_detector_create(classifier, NULL, NULL, &d, e));
+    assert_status(ef_detector_create(mtcnn, NULL, NULL, &d, &error), EF_OK, &error);
+    REFUSES(EF_E_ARG, ef_detect_faces(NULL, &img, &face, 1, &n, e));
+    REFUSES(EF_E_ARG, ef_detect_faces(d, NULL, &face, 1, &n, e));
+    REFUSES(EF_E_ARG, ef_detect_faces(d, &img, NULL, 1, &n, e));
+    REFUSES(EF_E_ARG, ef_detect_faces(d, &img, &face, 1, NULL, e));
+    ef_image bad = img;
+    bad.width = 0;
+    REFUSES(EF_E_ARG, ef_detect_faces(d, &bad, &face, 1, &n, e));
+    bad = img, bad.stride = 5;
+    REFUSES(EF_E_ARG, ef_detect_faces(d, &bad, &face, 1, &n, e));
+    ck_assert_uint_eq(n, 77);
+    ck_assert_uint_gt(ef_detector_memory(d), 1000000);
+    ck_assert_uint_eq(ef_detector_memory(NULL), 0);
+    ef_detector_free(d);
+    ef_detector_free(NULL);
+}
+END_TEST
+
+START_TEST(a_detector_is_no_classifier)
+{
+    ef_session *s = NULL;
+    ef_classifier *c = NULL;
+    ef_model_info info;
+    ef_error error = {0};
+    float logit = 0, *room = malloc(3 * 224 * 224 * sizeof *room);
+    REFUSES(EF_E_ARG, ef_session_create(mtcnn, NULL, &s, e));
+    REFUSES(EF_E_ARG, ef_classifier_create_simple(mtcnn, NULL, &c, e));
+    REFUSES(EF_E_ARG, ef_model_probabilities(mtcnn, &logit, &logit, e));
+    REFUSES(EF_E_ARG, ef_model_preprocess(mtcnn, NULL, &img, NULL, room, e));
+    ef_classifier_options o;
+    ef_classifier_options_init(&o, sizeof o);
+    const ef_model *models[] = {classifier};
+    o.models = models;
+    o.model_count = 1;
+    o.detector = classifier;
+    REFUSES(EF_E_ARG, ef_classifier_create(&o, NULL, &c, e));
+    ck_assert(!s && !c);
+    ef_model_info_init(&info, sizeof info);
+    assert_status(ef_model_get_info(mtcnn, &info, &error), EF_OK, &error);
+    ck_assert_str_eq(info.variant, "mtcnn");
+    ck_assert_str_eq(info.name, "random MTCNN");
+    ck_assert_uint_eq(info.parameters, 495850);
+    ck_assert(info.fake == -1 && !info.outputs && !info.height);
+    ck_assert_ptr_null(ef_model_label(mtcnn, 0));
+    free(room);
+}
+END_TEST
+
+START_TEST(default_detector)
+{
+    size_t size;
+    ef_error error = {0};
+    ef_model *m = NULL;
+    uint8_t *bytes = random_mtcnn(&size);
+    REFUSES(EF_E_ARG, ef_detector_model_load_default(NULL, NULL, e));
+    setenv("DFNET_DETECTOR", "/no/such/detector", 1);
+    REFUSES(EF_E_IO, ef_detector_model_load_default(NULL, &m, e));
+    ck_assert_ptr_null(m);
+    setenv("DFNET_DETECTOR", test_temp_file("mtcnn", bytes, size), 1);
+    assert_status(ef_detector_model_load_default(NULL, &m, &error), EF_OK, &error);
+    unsetenv("DFNET_DETECTOR");
+    ck_assert_str_eq(ef_model_metadata(m, "dfnet.name"), "random MTCNN");
+    ef_model_free(m);
+    free(bytes);
+}
+END_TEST
+
+static ef_classifier *with_detector(void)
+{
+    ef_classifier *c = NULL;
+    ef_error err = {0};
+    ef_classifier_options o;
+    const ef_options opt = api_native();
+    const ef_model *models[] = {classifier};
+    ef_classifier_options_init(&o, sizeof o);
+    o.models = models;
+    o.model_count = 1;
+    o.detector = mtcnn;
+    assert_status(ef_classifier_create(&o, &opt, &c, &err), EF_OK, &err);
+    return c;
+}
+
+START_TEST(classifies_the_largest_face)
+{
+    ef_classifier *c = with_detector();
+    ef_detector *d = NULL;
+    ef_detection face;
+    size_t n = 0;
+    ef_error err = {0};
+    assert_status(ef_detector_create(mtcnn, NULL, NULL, &d, &err), EF_OK, &err);
+    assert_status(ef_detect_faces(d, &img, &face, 1, &n, &err), EF_OK, &err);
+    ef_detector_free(d);
+    ck_assert_uint_gt(n, 1);
+    const ef_result boxed = api_score(c, &img, &face.box);
+    ef_result found = api_result();
+    const ef_face how = {.mode = EF_FACE_DETECT};
+    assert_status(ef_classify_face(c, &img, &how, &found, &err), EF_OK, &err);
+    ck_assert_mem_eq(&found.box, &face.box, sizeof face.box);
+    ck_assert_float_eq(found.face_score, face.score);
+    ck_assert_float_eq(found.fake, boxed.fake);
+    ck_assert_float_eq(found.logit, boxed.logit);
+    ck_assert_int_eq(found.verdict, boxed.verdict);
+    ef_classifier_free(c);
+}
+END_TEST
+
+START_TEST(no_face_is_its_own_outcome)
+{
+    static uint8_t small[10 * 10 * 3];
+    const ef_image empty = {small, 10, 10, 30, EF_RGB8, NULL};
+    const ef_face how = {.mode = EF_FACE_DETECT};
+    ef_classifier *c = with_detector();
+    ef_result r = api_result(), before;
+    memset((char *)&r + sizeof r.struct_size, 0x5a, sizeof r - sizeof r.struct_size);
+    before = r;
+    REFUSES(EF_E_NO_FACE, ef_classify_face(c, &empty, &how, &r, e));
+    ck_assert_mem_eq(&r, &before, sizeof r);
+    r.struct_size = 1;
+    REFUSES(EF_E_ARG, ef_classify_face(c, &img, &how, &r, e));
+    ck_assert_uint_gt(ef_classifier_memory(c), 2000000);
+    ef_classifier_free(c);
+    c = api_classifier(classifier, NULL);
+    r = api_result();
+    REFUSES(EF_E_UNSUPPORTED, ef_classify_face(c, &img, &how, &r, e));
+    ef_classifier_free(c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("api_detect");
+    TCase *t = tcase_create("api_detect");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, options_that_cannot_be);
+    tcase_add_test(t, arguments_that_cannot_be);
+    tcase_add_test(t, a_detector_is_no_classifier);
+    tcase_add_test(t, default_detector);
+    tcase_add_test(t, classifies_the_largest_face);
+    tcase_add_test(t, no_face_is_its_own_outcome);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
