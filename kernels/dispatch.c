@@ -1,5 +1,6 @@
 /* dispatch.c - kernels.def made into a table. Called once for each session. */
 #include "dfn_config.h"
+#include "kernels/cpu.h"
 #include "kernels/kernels.h"
 
 #include <string.h>

@@ -6,10 +6,11 @@
 #include <stddef.h>
 
 enum dfn_layout {
-    DFN_LAYOUT_PLAIN, /* [cout][cin][k][k], as in the file; nothing to pack            */
-    DFN_LAYOUT_TAPS,  /* depthwise: [k][k][c]                                          */
-    DFN_LAYOUT_HWIO,  /* [k][k][cin][cout]                                             */
-    DFN_LAYOUT_PANEL8 /* [ceil(cout / 8)][k][k][cin][8], missing columns 0           */
+    DFN_LAYOUT_PLAIN,  /* [cout][cin][k][k], as in the file; nothing to pack            */
+    DFN_LAYOUT_TAPS,   /* depthwise: [k][k][c]                                          */
+    DFN_LAYOUT_HWIO,   /* [k][k][cin][cout]                                             */
+    DFN_LAYOUT_PANEL8, /* [ceil(cout / 8)][k][k][cin][8], missing columns 0         */
+    DFN_LAYOUT_PANEL16 /* the same with 16                                           */
 };
 
 /* Floats that the packed tensor takes. cin is 1 for depthwise. */

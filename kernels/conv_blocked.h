@@ -1,0 +1,169 @@
+/* conv_blocked.h - dense convolution in blocks, but for the innermost tile. Included by
+ * one kernel file for each instruction set, which first defines
+ *
+ *   DFN_TILE_PIXELS   pixels of a tile: 4, 6 or 12
+ *   DFN_TILE_COLUMNS  output channels of a tile, as many as a panel of its weights has
+ *
+ * and afterwards dfn_tile(). Everything is static: each file has its own copy, compiled
+ * with its own flags.
+ *
+ * A row of NHWC pixels is gapless, so kx and cin of one kernel row lie in one piece of
+ * kernel * cin floats, and the next pixel's piece begins stride * cin floats later: a
+ * product of overlapping rows, without copying them out (im2col) first.
+ *
+ *     in, P pixels          weight [panel][ky][kx * cin][C]      out [ow][cout]
+ *     P pieces of kx * cin x  kx * cin x C    for each ky      =   P x C
+ *
+ * Pixels whose window leaves the row at the left or right are done one by one, with a
+ * shorter piece. The order of a sum is ky, kx, cin whatever the tile, hence the same bits
+ * for any range of items. */
+#ifndef DFN_KERNELS_CONV_BLOCKED_H
+#define DFN_KERNELS_CONV_BLOCKED_H
+
+#include "kernels/kernels.h"
+#include "kernels/ref/act.h"
+
+/* The part of a window that lies inside the input, as pieces of memory. */
+struct dfn_window {
+    const float *in;     /* first float of its first piece                              */
+    const float *weight; /* of the panel, at the first tap                              */
+    size_t depth;        /* floats of a piece                                           */
+    size_t in_next, weight_next; /* from one kernel row's piece to the next             */
+    int rows;                    /* kernel rows inside                                  */
+};
+
+/* acc[r][j] = sum over the window of pixel r, `step` floats from pixel to pixel. pixels
+ * is a constant at every call, so that sums live in registers. */
+DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
+                         float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], const int pixels);
+
+static void dfn_any_tile(const struct dfn_window *v, size_t step,
+                         float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels)
+{
+    switch (pixels) {
+    case 1:
+        dfn_tile(v, step, acc, 1);
+        break;
+    case 2:
+        dfn_tile(v, step, acc, 2);
+        break;
+    case 3:
+        dfn_tile(v, step, acc, 3);
+        break;
+    case 4:
+        dfn_tile(v, step, acc, 4);
+        break;
+#if DFN_TILE_PIXELS > 4
+    case 5:
+        dfn_tile(v, step, acc, 5);
+        break;
+    case 6:
+        dfn_tile(v, step, acc, 6);
+        break;
+#endif
+#if DFN_TILE_PIXELS > 6
+    case 8: /* R-Net's and O-Net's maps of 9, 21, 22 pixels */
+        dfn_tile(v, step, acc, 8);
+        break;
+    case 9:
+        dfn_tile(v, step, acc, 9);
+        break;
+    case 10:
+        dfn_tile(v, step, acc, 10);
+        break;
+#endif
+    default:
+        dfn_tile(v, step, acc, DFN_TILE_PIXELS);
+    }
+}
+
+/* Pixels of the next tile when n are left: one of the cases above. */
+static int dfn_tile_pixels(int n)
+{
+    if (n >= DFN_TILE_PIXELS)
+        return DFN_TILE_PIXELS;
+    return n == 7 ? 6 : n == 11 ? 10 : n;
+}
+
+static void dfn_store_tile(float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], float *out,
+                           size_t cout, int pixels, int columns)
+{
+    for (int r = 0; r < pixels; r++, out += cout)
+        if (columns == DFN_TILE_COLUMNS)
+            for (int j = 0; j < DFN_TILE_COLUMNS; j++)
+                out[j] = acc[r][j];
+        else
+            for (int j = 0; j < columns; j++)
+                out[j] = acc[r][j];
+}
+
+/* One output row of one panel of output channels; v: its kernel rows, taken at tap kx = 0
+ * of the pixel x = 0 as if that were inside. */
+static void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_window *v,
+                           float *out, int columns)
+{
+    const int k = a->kernel, s = a->stride;
+    const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    /* Pixels before this one have their windows inside the row, at its right end. */
+    const int inside = a->w + a->left < k ? 0 : (a->w + a->left - k) / s + 1;
+    float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS];
+
+    for (int x = 0, pixels; x < a->ow; x += pixels) {
+        const int ix = x * s - a->left;
+        const int from = ix < 0 ? -ix : 0, to = ix + k > a->w ? a->w - ix : k;
+        struct dfn_window here = *v;
+        pixels = 1;
+        if (from > 0 || to < k) {
+            here.in += (size_t)(ix + from) * cin;
+            here.weight += (size_t)from * cin * DFN_TILE_COLUMNS;
+            here.depth = to > from ? (size_t)(to - from) * cin : 0;
+        } else {
+            here.in += (size_t)ix * cin;
+            pixels = dfn_tile_pixels((inside < a->ow ? inside : a->ow) - x);
+        }
+        dfn_any_tile(&here, (size_t)s * cin, acc, pixels);
+        dfn_store_tile(acc, out + (size_t)x * cout, cout, pixels, columns);
+    }
+}
+
+static void dfn_conv_row(const struct dfn_conv_args *a, const float *image, float *out,
+                         int y)
+{
+    const int iy = y * a->stride - a->top;
+    const int from = iy < 0 ? -iy : 0;
+    const int to = iy + a->kernel > a->h ? a->h - iy : a->kernel;
+    const size_t piece = (size_t)a->kernel * (size_t)a->cin;
+    struct dfn_window v = {.in_next = (size_t)a->w * (size_t)a->cin,
+                           .weight_next = piece * DFN_TILE_COLUMNS,
+                           .depth = piece,
+                           .rows = to > from ? to - from : 0};
+    v.in = v.rows ? image + (size_t)(iy + from) * v.in_next : image;
+
+    for (int o = 0; o < a->cout; o += DFN_TILE_COLUMNS) {
+        const size_t first = (size_t)o * (size_t)a->kernel * piece;
+        const int left = a->cout - o;
+        v.weight = a->weight + first + (size_t)from * v.weight_next;
+        dfn_conv_panel(a, &v, out + o, left < DFN_TILE_COLUMNS ? left : DFN_TILE_COLUMNS);
+    }
+}
+
+/* The items first..last-1 of a convolution. */
+static void dfn_conv_blocked(const struct dfn_conv_args *a, size_t first, size_t last)
+{
+    const size_t in_size = (size_t)a->h * (size_t)a->w * (size_t)a->cin;
+    const size_t row = (size_t)a->ow * (size_t)a->cout;
+
+    for (size_t item = first; item < last; item++) {
+        float *out = a->out + item * row;
+        const float *residual = a->residual ? a->residual + item * row : NULL;
+        dfn_conv_row(a, a->in + item / (size_t)a->oh * in_size, out,
+                     (int)(item % (size_t)a->oh));
+        for (int x = 0; x < a->ow; x++) {
+            const size_t at = (size_t)x * (size_t)a->cout;
+            dfn_epilogue_ref(out + at, a->bias, residual ? residual + at : NULL, a->cout,
+                             a->act);
+        }
+    }
+}
+
+#endif
