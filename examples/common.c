@@ -26,6 +26,15 @@ void ex_one_blas_thread(void)
 #endif
 }
 
+const char *ex_blas(void)
+{
+#if DFN_HAVE_OPENBLAS
+    return openblas_get_config();
+#else
+    return NULL;
+#endif
+}
+
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
@@ -115,12 +124,25 @@ static int utf8_length(const unsigned char *s)
     return n;
 }
 
+int ex_safe_length(const unsigned char *s)
+{
+    const int n = utf8_length(s);
+    /* U+0080..U+009F are control characters, too. */
+    if (*s < 0x20 || *s == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0))
+        return 0;
+    /* U+202A..U+202E and U+2066..U+2069 turn the direction of all that follows. */
+    if (n == 3 && s[0] == 0xe2 &&
+        ((s[1] == 0x80 && s[2] >= 0xaa && s[2] <= 0xae) ||
+         (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)))
+        return 0;
+    return n;
+}
+
 void ex_print_text(FILE *f, const char *s)
 {
     for (const unsigned char *c = (const unsigned char *)s; *c;) {
-        const int n = utf8_length(c);
-        /* U+0080..U+009F are control characters, too. */
-        if (!n || *c < 0x20 || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0))
+        const int n = ex_safe_length(c);
+        if (!n)
             fputc('?', f);
         else
             fwrite(c, 1, (size_t)n, f);
@@ -139,6 +161,8 @@ void ex_print_json(FILE *f, const char *s)
             fprintf(f, "\\%c", *c);
         else if (*c < 0x20 || *c == 0x7f)
             fprintf(f, "\\u%04x", (unsigned)*c);
+        else if (n == 2 && !ex_safe_length(c))
+            fprintf(f, "\\u%04x", (unsigned)c[1]);
         else
             fwrite(c, 1, (size_t)n, f);
         c += n ? n : 1;

@@ -23,6 +23,9 @@ enum ex_exit {
  * set. */
 void ex_one_blas_thread(void);
 
+/* What OpenBLAS says about itself, or NULL: the library was built without it. */
+const char *ex_blas(void);
+
 /* SIGINT from now on sets a flag instead of ending the process. ex_cancel is an
  * ef_cancel_fn that returns it. */
 void ex_catch_interrupt(void);
@@ -34,8 +37,10 @@ int ex_cancel(void *unused);
 typedef int ex_file_fn(void *user, const char *path);
 long ex_each_picture(const char *path, ex_file_fn *each, void *user);
 
-/* Text from outside, safe on a terminal: control characters and invalid UTF-8 become
- * '?'. */
+/* Bytes of the UTF-8 character at s if it is valid and harmless; 0 for invalid UTF-8, for
+ * control characters and for those that turn the direction of the text behind them. */
+int ex_safe_length(const unsigned char *s);
+/* Text from outside, safe on a terminal: what is not harmless becomes '?'. */
 void ex_print_text(FILE *f, const char *s);
 /* The same as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
 void ex_print_json(FILE *f, const char *s);

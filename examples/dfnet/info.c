@@ -1,0 +1,119 @@
+/* info.c - dfnet info: what a model file says about itself, as lines or as JSON. */
+#include "examples/dfnet/commands.h"
+
+#include <string.h>
+
+/* Keys of weights_tools/FORMAT.md that say what a person wants to know; the rest repeats
+ * ef_model_info or is long. */
+static const char *const keys[] = {"dfnet.license",
+                                   "dfnet.source",
+                                   "dfnet.source.sha256",
+                                   "dfnet.activation",
+                                   "dfnet.padding",
+                                   "dfnet.stages",
+                                   "dfnet.resize",
+                                   "dfnet.filter",
+                                   "dfnet.mean",
+                                   "dfnet.std",
+                                   "dfnet.flip",
+                                   "dfnet.face.shape",
+                                   "dfnet.face.margin",
+                                   "dfnet.face.outside",
+                                   "dfnet.face.pad",
+                                   "dfnet.reference",
+                                   "dfnet.detector",
+                                   "dfnet.detector.thresholds",
+                                   "dfnet.detector.min_face",
+                                   "dfnet.detector.factor"};
+
+static void text_field(const char *name, const char *value)
+{
+    printf("%-14s ", name);
+    ex_print_text(stdout, value);
+    putchar('\n');
+}
+
+static void print_text(const ef_model *model, const ef_model_info *i)
+{
+    text_field("name", i->name);
+    text_field("variant", i->variant);
+    text_field("hash", i->hash);
+    if (i->outputs > 0) {
+        printf("%-14s %d x %d\n", "input", i->height, i->width);
+        printf("%-14s %d, %s\n", "outputs", i->outputs,
+               i->softmax ? "softmax" : "sigmoid");
+        if (i->fake >= 0)
+            printf("%-14s output %d; real below %.6g, fake from %.6g, temperature %.6g\n",
+                   "fake", i->fake, (double)i->real_below, (double)i->fake_from,
+                   (double)i->temperature);
+        else
+            printf("%-14s none: not about faces\n", "fake");
+        printf("%-14s %d\n%-14s %.3f million\n", "blocks", i->blocks, "multiply-adds",
+               (double)i->macs / 1e6);
+    }
+    printf("%-14s %.3f million\n", "parameters", (double)i->parameters / 1e6);
+    printf("%-14s %.2f MiB; loading holds at most %.2f MiB\n", "file",
+           (double)i->file_bytes / 1048576, (double)i->bytes_needed / 1048576);
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        const char *value = ef_model_metadata(model, keys[k]);
+        if (value)
+            text_field(keys[k] + strlen("dfnet."), value);
+    }
+    for (int o = 0; o < i->outputs; o++) {
+        const char *label = ef_model_label(model, o);
+        if (!label)
+            break;
+        printf("label %-8d ", o);
+        ex_print_text(stdout, label);
+        putchar('\n');
+    }
+}
+
+static void print_json(const ef_model *model, const ef_model_info *i)
+{
+    const char *before = "";
+    printf("{\"schema\":1,\"name\":");
+    ex_print_json(stdout, i->name);
+    printf(",\"variant\":");
+    ex_print_json(stdout, i->variant);
+    printf(",\"hash\":\"%s\",\"height\":%d,\"width\":%d,\"outputs\":%d,\"fake\":%d,"
+           "\"head\":\"%s\",\"blocks\":%d,\"parameters\":%llu,\"macs\":%llu,"
+           "\"file_bytes\":%llu,\"bytes_needed\":%llu,\"temperature\":%.9g,"
+           "\"real_below\":%.9g,\"fake_from\":%.9g,\"metadata\":{",
+           i->hash, i->height, i->width, i->outputs, i->fake,
+           i->softmax ? "softmax" : "sigmoid", i->blocks,
+           (unsigned long long)i->parameters, (unsigned long long)i->macs,
+           (unsigned long long)i->file_bytes, (unsigned long long)i->bytes_needed,
+           (double)i->temperature, (double)i->real_below, (double)i->fake_from);
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        const char *value = ef_model_metadata(model, keys[k]);
+        if (!value)
+            continue;
+        printf("%s\"%s\":", before, keys[k]);
+        ex_print_json(stdout, value);
+        before = ",";
+    }
+    printf("},\"labels\":[");
+    for (int o = 0; o < i->outputs && ef_model_label(model, o); o++) {
+        fputs(o ? "," : "", stdout);
+        ex_print_json(stdout, ef_model_label(model, o));
+    }
+    puts("]}");
+}
+
+int run_info(const struct options *o)
+{
+    ef_model *model = NULL;
+    ef_model_info info;
+    if (o->nargs != 1) {
+        fputs("dfnet: info wants one model file; see dfnet info --help\n", stderr);
+        return EX_USAGE;
+    }
+    const int code = load_model(o->args[0], &o->lib, &model, &info);
+    if (!code && o->format == OUT_JSON)
+        print_json(model, &info);
+    else if (!code)
+        print_text(model, &info);
+    ef_model_free(model);
+    return code;
+}

@@ -1,0 +1,92 @@
+/* inputs.c - see inputs.h. */
+#define _XOPEN_SOURCE 700
+#include "examples/dfnet/inputs.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_NAME 65536
+
+static int one(const char *path, const struct input_calls *calls)
+{
+    const long found = ex_each_picture(path, calls->each, calls->user);
+    if (found)
+        return found < 0;
+    return calls->bad(calls->user, path, "holds no picture (.jpg .png .bmp .pnm)");
+}
+
+/* Reads to `end` into name; 1 a name, 0 the end of the list, -1 too long and skipped. */
+static int read_name(FILE *f, int end, char *name)
+{
+    size_t n = 0;
+    int c;
+    while ((c = fgetc(f)) != EOF && c != end) {
+        if (n < MAX_NAME - 1)
+            name[n] = (char)c;
+        n++;
+    }
+    name[n < MAX_NAME ? n : MAX_NAME - 1] = 0;
+    if (c == EOF && !n)
+        return 0;
+    /* A zero byte inside a line cannot be part of a name. */
+    return n < MAX_NAME && !memchr(name, 0, n) ? 1 : -1;
+}
+
+static int walk_list(FILE *f, int end, const struct input_calls *calls)
+{
+    static char name[MAX_NAME];
+    for (int got; !ex_cancel(NULL) && (got = read_name(f, end, name)) != 0;) {
+        if (got < 0) {
+            name[40] = 0;
+            if (calls->bad(calls->user, name,
+                           "is no file name: too long, or with a zero "
+                           "byte (see --null)"))
+                return 1;
+        } else if (*name && one(name, calls)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int inputs_walk(const struct options *o, const struct input_calls *calls)
+{
+    for (int i = 0; i < o->nargs; i++)
+        if (one(o->args[i], calls))
+            return 0;
+    if (!o->files_from)
+        return 0;
+    const int standard = !strcmp(o->files_from, "-");
+    FILE *f = standard ? stdin : fopen(o->files_from, "rb");
+    if (f) {
+        walk_list(f, o->nul ? 0 : '\n', calls);
+        const int bad = ferror(f) && !ex_cancel(NULL);
+        if (!standard)
+            fclose(f);
+        if (!bad)
+            return 0;
+    }
+    say_error(o->files_from, errno ? strerror(errno) : "cannot be read");
+    return -1;
+}
+
+int inputs_many(const struct options *o)
+{
+    struct stat st;
+    if (o->files_from || o->nargs != 1)
+        return 1;
+    return strcmp(o->args[0], "-") && stat(o->args[0], &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int inputs_check(const struct options *o)
+{
+    int standard = o->files_from && !strcmp(o->files_from, "-");
+    for (int i = 0; i < o->nargs; i++)
+        standard += !strcmp(o->args[i], "-");
+    if (!o->nargs && !o->files_from)
+        fputs("dfnet: no picture was named; see dfnet classify --help\n", stderr);
+    else if (standard > 1)
+        fputs("dfnet: standard input can be read only once\n", stderr);
+    return (o->nargs || o->files_from) && standard < 2;
+}

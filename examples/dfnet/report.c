@@ -1,0 +1,336 @@
+/* report.c - see report.h. The markup is valid HTML 5; all text from outside goes through
+ * escape_html(), and the content security policy forbids whatever the page does not need.
+ */
+#define _XOPEN_SOURCE 700
+#include "examples/dfnet/report.h"
+
+#include "examples/dfnet/escape.h"
+#include "examples/dfnet/picture.h"
+#include "examples/dfnet/rows.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+/* Longest side of a thumbnail, and of one behind the first MANY pictures: a PNG of 320
+ * pixels takes about 150 kB, and a page of thousands must still open. */
+#define SIDE 320
+#define SIDE_SMALL 128
+#define MANY 100
+#define HEAT_SIDE 224
+/* Each costs a run of the network. */
+#define MOST_MAPS 16
+
+int report_open(struct report *r, const struct options *o, struct scorer *s)
+{
+    ef_error err;
+    memset(r, 0, sizeof *r);
+    if (output_open(&r->out, o->report, &err)) {
+        say_error(err.where, err.what);
+        return EX_ALL_FAILED;
+    }
+    r->body = tmpfile();
+    if (!r->body) {
+        say_error("temporary file", strerror(errno));
+        output_close(&r->out, 0, &err);
+        return EX_ALL_FAILED;
+    }
+    r->o = o;
+    r->scorer = s;
+    return 0;
+}
+
+/* ---- a picture --------------------------------------------------------------------- */
+
+/* The probability between the two thresholds, as a drawing with words for those who
+ * cannot see it. 320 x 48 units, the bar from 10 to 310. */
+static void print_bar(const struct report *r, double fake, ef_verdict verdict)
+{
+    const ef_model_info *info = &r->scorer->infos[0];
+    const double low = (double)info->real_below, high = (double)info->fake_from;
+    FILE *f = r->body;
+    fprintf(
+        f,
+        "<svg class=\"bar %s\" viewBox=\"0 0 320 48\" role=\"img\" aria-label=\""
+        "Probability of fake %.1f %%; below %.4g real, from %.4g fake\">"
+        "<rect class=\"track\" x=\"10\" y=\"14\" width=\"300\" height=\"14\" rx=\"3\"/>"
+        "<rect class=\"value\" x=\"10\" y=\"14\" width=\"%.2f\" height=\"14\" rx=\"3\"/>",
+        ef_verdict_name(verdict), 100 * fake, low, high, 300 * fake);
+    fprintf(f,
+            "<line x1=\"%.2f\" y1=\"10\" x2=\"%.2f\" y2=\"32\"/>"
+            "<line x1=\"%.2f\" y1=\"10\" x2=\"%.2f\" y2=\"32\"/>",
+            10 + 300 * low, 10 + 300 * low, 10 + 300 * high, 10 + 300 * high);
+    fprintf(
+        f,
+        "<text x=\"10\" y=\"44\">0</text><text x=\"%.2f\" y=\"44\" "
+        "text-anchor=\"end\">real &lt; %.4g</text><text x=\"%.2f\" y=\"44\">"
+        "fake &#8805; %.4g</text><text x=\"310\" y=\"44\" text-anchor=\"end\">1</text>"
+        "</svg>",
+        10 + 300 * low, low, 10 + 300 * high, high);
+}
+
+static void print_score(const struct report *r, double fake, double logit,
+                        ef_verdict verdict)
+{
+    fprintf(r->body,
+            "<p><span class=\"verdict %s\">%s</span>, fake with probability <b "
+            "class=\"num\">%.1f %%</b> <span class=\"dim num\">(logit %.3f)</span></p>",
+            ef_verdict_name(verdict), ef_verdict_name(verdict), 100 * fake, logit);
+}
+
+static void print_thumbnail(struct report *r, const char *path, const ef_image *img,
+                            const struct picture_score *p)
+{
+    const ef_box all = {0, 0, (float)img->width, (float)img->height};
+    const int side = r->pictures <= MANY ? SIDE : SIDE_SMALL;
+    ef_image small;
+    ef_box cut;
+    float scale;
+    if (picture_shrink(img, all, side, &small, &scale, &cut))
+        return;
+    FILE *f = r->body;
+    fprintf(f, "<figure class=\"frame\"><img width=\"%d\" height=\"%d\" alt=\"Picture ",
+            small.width, small.height);
+    escape_html(f, path);
+    fprintf(f, ", %d faces marked\" src=\"", p->whole ? 0 : p->nfaces);
+    picture_data_uri(f, &small, &r->o->lib);
+    fprintf(f, "\"><svg viewBox=\"0 0 %d %d\" aria-hidden=\"true\">", small.width,
+            small.height);
+    for (int i = 0; i < p->nfaces && !p->whole; i++) {
+        const ef_box b = p->faces[i].box;
+        const double x = (double)(b.x * scale), y = (double)(b.y * scale);
+        for (int edge = 1; edge >= 0; edge--)
+            fprintf(f, "<rect%s x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>",
+                    edge ? " class=\"edge\"" : "", x, y, (double)(b.w * scale),
+                    (double)(b.h * scale));
+        fprintf(f, "<text x=\"%.1f\" y=\"%.1f\">%d</text>", x + 4, y + 16, i + 1);
+    }
+    fputs("</svg></figure>", f);
+    picture_free(&small);
+}
+
+/* The face's surroundings with the map over them; 0 if there is none. */
+static int print_heatmap(struct report *r, const ef_image *img,
+                         const struct picture_score *p, int i)
+{
+    ef_heatmap map = {0};
+    ef_image crop = {0}, drawn = {0};
+    ef_box cut;
+    float scale;
+    int done = 0;
+    if (scorer_heatmap(r->scorer, img, p, i, &map, NULL))
+        return 0;
+    if (!picture_shrink(img, map.area, HEAT_SIDE, &crop, &scale, &cut)) {
+        ef_heatmap moved = map;
+        moved.area = (ef_box){(map.area.x - cut.x) * scale, (map.area.y - cut.y) * scale,
+                              map.area.w * scale, map.area.h * scale};
+        if (!ef_heatmap_draw(&moved, &crop, HEATMAP_OPACITY, 0, &r->o->lib, &drawn,
+                             NULL)) {
+            fprintf(
+                r->body,
+                "<img width=\"%d\" height=\"%d\" alt=\"Heat map of face %d: red spoke "
+                "for fake, blue for real\" src=\"",
+                drawn.width, drawn.height, i + 1);
+            done = picture_data_uri(r->body, &drawn, &r->o->lib);
+            fputs("\">", r->body);
+        }
+        picture_free(&crop);
+    }
+    ef_image_free(&drawn);
+    ef_heatmap_free(&map);
+    return done;
+}
+
+static void print_face(struct report *r, const ef_image *img,
+                       const struct picture_score *p, int i)
+{
+    const struct scored_face *face = &p->faces[i];
+    FILE *f = r->body;
+    const int mapped = i < MOST_MAPS;
+    fprintf(f, "<div class=\"face%s\">", mapped ? "" : " plain");
+    if (mapped && !print_heatmap(r, img, p, i))
+        fputs("<p class=\"dim\">no heat map</p>", f);
+    fprintf(f, "<div><h3>Face %d</h3>", i + 1);
+    print_score(r, face->fake, face->logit, face->verdict);
+    print_bar(r, face->fake, face->verdict);
+    if (p->whole)
+        fputs("<p class=\"dim\">The whole picture was taken as the face.</p>", f);
+    else
+        fprintf(f, "<p class=\"dim num\">At x %.0f, y %.0f; %.0f &#215; %.0f pixels</p>",
+                (double)face->box.x, (double)face->box.y, (double)face->box.w,
+                (double)face->box.h);
+    for (size_t m = 0; m < r->scorer->nmodels && r->scorer->nmodels > 1; m++) {
+        const ef_result *one = &p->results[m * MAX_FACES + (size_t)i];
+        fputs("<p class=\"dim\"><bdi>", f);
+        escape_html(f, r->scorer->infos[m].name);
+        fprintf(f, "</bdi>: <span class=\"num\">%.1f %%</span></p>",
+                100 * (double)one->fake);
+    }
+    fputs("</div></div>\n", f);
+}
+
+static void print_labels(const struct report *r, const struct picture_score *p)
+{
+    if (!p->ntop)
+        return;
+    fputs("<h3>Labels of the whole picture</h3><ol>", r->body);
+    for (size_t i = 0; i < p->ntop; i++) {
+        const char *label = ef_model_label(r->scorer->models[0], p->top[i].output);
+        fputs("<li><bdi>", r->body);
+        escape_html(r->body, label ? label : "(no label)");
+        fprintf(r->body, "</bdi> <span class=\"num\">%.2f %%</span></li>",
+                100 * (double)p->top[i].value);
+    }
+    fputs("</ol>", r->body);
+}
+
+static void begin_article(struct report *r, const char *path)
+{
+    fputs("<article><h2><bdi>", r->body);
+    escape_html(r->body, path);
+    fputs("</bdi></h2>\n", r->body);
+}
+
+void report_picture(struct report *r, const char *path, const ef_image *img,
+                    const struct picture_score *p)
+{
+    if (!r->o)
+        return;
+    r->pictures++;
+    r->verdicts[p->verdict]++;
+    begin_article(r, path);
+    fputs("<div class=\"picture\">", r->body);
+    print_thumbnail(r, path, img, p);
+    fputs("<div>", r->body);
+    if (p->nfaces > 1) {
+        fprintf(r->body, "<div class=\"face plain\"><div><h3>All %d faces together</h3>",
+                p->nfaces);
+        print_score(r, p->fake, p->logit, p->verdict);
+        print_bar(r, p->fake, p->verdict);
+        fputs("</div></div>\n", r->body);
+    }
+    for (int i = 0; i < p->nfaces; i++)
+        print_face(r, img, p, i);
+    if (!p->nfaces && r->scorer->classifiers[0])
+        fputs("<p class=\"verdict none\">No face was found: there is no score.</p>",
+              r->body);
+    print_labels(r, p);
+    fputs("</div></div></article>\n", r->body);
+}
+
+void report_error(struct report *r, const char *path, const ef_error *err)
+{
+    if (!r->o)
+        return;
+    const char *where = rows_where(path, err);
+    r->pictures++;
+    r->failed++;
+    begin_article(r, path);
+    fputs("<p><span class=\"verdict none\">Failed:</span> ", r->body);
+    escape_html(r->body, where);
+    fputs(*where ? ": " : "", r->body);
+    escape_html(r->body, err->what);
+    fputs("</p></article>\n", r->body);
+}
+
+/* ---- the page ---------------------------------------------------------------------- */
+
+static void print_head(const struct report *r)
+{
+    FILE *f = r->out.f;
+    char date[64];
+    const time_t now = time(NULL);
+    struct tm tm;
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&now, &tm));
+    fprintf(f,
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+            "img-src data:; style-src '%s'; base-uri 'none'; form-action 'none'\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+            "<meta name=\"referrer\" content=\"no-referrer\">\n"
+            "<title>dfnet report</title>\n<style>%s</style></head>\n<body><header>"
+            "<h1>Real or fake? Scores of %ld pictures</h1><p class=\"dim\">Made on %s by "
+            "dfnet %d.%d.%d</p></header>\n<main>\n",
+            report_style_hash, report_style, r->pictures, date, EF_VERSION_MAJOR,
+            EF_VERSION_MINOR, EF_VERSION_PATCH);
+    fputs("<section><h2>Summary</h2><ul class=\"tally num\">", f);
+    for (int v = EF_VERDICT_REAL; v <= EF_VERDICT_FAKE; v++)
+        fprintf(f, "<li class=\"%s\"><b>%ld</b>%s</li>", ef_verdict_name((ef_verdict)v),
+                r->verdicts[v], ef_verdict_name((ef_verdict)v));
+    fprintf(
+        f, "<li><b>%ld</b>without a score</li><li><b>%ld</b>failed</li></ul></section>\n",
+        r->verdicts[EF_VERDICT_NONE], r->failed);
+    fputs(
+        "<section class=\"limits\"><h2>What a score means</h2><p>A score is a network's "
+        "estimate that a face was made or altered by a machine. It is a hint, never a "
+        "proof, and no evidence on its own: real faces are called fake, and fakes real. "
+        "A network knows the kinds of fakes that it was trained on; strong compression, "
+        "small faces, filters and new generators make it worse. Do not decide anything "
+        "about a person with it.</p><p>A heat map shows what the first network used, "
+        "not where a face was altered: red spoke for fake, blue for "
+        "real.</p></section>\n",
+        f);
+}
+
+static void print_models(const struct report *r)
+{
+    FILE *f = r->out.f;
+    char rule[32] = "";
+    const char *word = rule_words;
+    for (int i = 0; i < (int)r->scorer->rule.kind; i++)
+        word = strchr(word, ' ') + 1;
+    snprintf(rule, sizeof rule, "%.*s", (int)strcspn(word, " "), word);
+    fprintf(
+        f,
+        "<section><h2>How it was scored</h2><p>Scores of %s%s become one by the rule "
+        "<code>%s</code>. Below %.4g the verdict is real, from %.4g fake, between them "
+        "uncertain: thresholds of the first model.</p>\n",
+        r->scorer->nmodels > 1 ? "several models and " : "", "several faces", rule,
+        (double)r->scorer->infos[0].real_below, (double)r->scorer->infos[0].fake_from);
+    fputs("<table><thead><tr><th>Model</th><th>Weight</th><th>Hash (XXH3-128)</th>"
+          "<th>Licence</th></tr></thead><tbody>",
+          f);
+    for (size_t m = 0; m < r->scorer->nmodels; m++) {
+        const char *licence = ef_model_metadata(r->scorer->models[m], "dfnet.license");
+        fputs("<tr><td><bdi>", f);
+        escape_html(f, r->scorer->infos[m].name);
+        fprintf(f, "</bdi></td><td class=\"num\">%.6g</td><td><code>%s</code></td><td>",
+                r->scorer->weights[m], r->scorer->infos[m].hash);
+        escape_html(f, licence ? licence : "not stated");
+        fputs("</td></tr>\n", f);
+    }
+    fputs("</tbody></table></section>\n</main></body></html>\n", f);
+}
+
+static void copy_body(const struct report *r)
+{
+    char block[65536];
+    size_t n;
+    rewind(r->body);
+    while ((n = fread(block, 1, sizeof block, r->body)) > 0)
+        fwrite(block, 1, n, r->out.f);
+}
+
+int report_close(struct report *r, int keep)
+{
+    ef_error err = {EF_OK, 0, "", ""};
+    if (!r->o)
+        return 0;
+    int lost = 0;
+    if (keep) {
+        lost = fflush(r->body) || ferror(r->body);
+        print_head(r);
+        copy_body(r);
+        lost |= ferror(r->body) != 0;
+        print_models(r);
+    }
+    fclose(r->body);
+    if (lost)
+        say_error(r->o->report, "the temporary file of the report could not be kept");
+    if (output_close(&r->out, keep && !lost, &err)) {
+        say_error(err.where, err.what);
+        lost = 1;
+    }
+    r->o = NULL;
+    return lost ? EX_ALL_FAILED : 0;
+}

@@ -1,0 +1,299 @@
+/* scorer.c - see scorer.h. */
+#include "examples/dfnet/scorer.h"
+
+#include "examples/dfnet/commands.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int complain(const char *place, const ef_error *err)
+{
+    char where[512];
+    snprintf(where, sizeof where, "%s%s%s", place, *err->where ? ": " : "", err->where);
+    say_error(where, err->what);
+    return err->status == EF_E_NOMEM ? EX_NO_MEMORY : EX_MODEL;
+}
+
+/* ---- opening ----------------------------------------------------------------------- */
+
+static int open_models(struct scorer *s)
+{
+    const struct options *o = s->o;
+    const size_t n = o->nmodels ? o->nmodels : 1;
+    for (size_t i = 0; i < n; i++) {
+        ef_error err;
+        const int code = load_model(o->nmodels ? o->models[i].path : NULL, &o->lib,
+                                    &s->models[i], &s->infos[i]);
+        if (code)
+            return code;
+        s->nmodels = i + 1;
+        s->weights[i] = o->nmodels ? o->models[i].weight : 1;
+        s->temperatures[i] = (double)s->infos[i].temperature;
+        if (s->infos[i].fake >= 0) {
+            if (ef_classifier_create_simple(s->models[i], &o->lib, &s->classifiers[i],
+                                            &err))
+                return complain(s->infos[i].name, &err);
+        } else if (n > 1) {
+            say_error(s->infos[i].name,
+                      "has no output that means fake, so it cannot be a "
+                      "member of an ensemble");
+            return EX_MODEL;
+        }
+    }
+    return 0;
+}
+
+static int open_rule(struct scorer *s)
+{
+    ef_combined unused;
+    ef_error err;
+    ef_rule_init(&s->rule, s->o->rule, sizeof s->rule);
+    s->rule.model_count = s->nmodels;
+    s->rule.temperatures = s->temperatures;
+    s->rule.real_below = (double)s->infos[0].real_below;
+    s->rule.fake_from = (double)s->infos[0].fake_from;
+    /* Rules that pool all scores take no weights; equal ones say nothing. */
+    for (size_t i = 1; i < s->nmodels; i++)
+        if (s->weights[i] != s->weights[0])
+            s->rule.weights = s->weights;
+    ef_combined_init(&unused, sizeof unused);
+    if (!ef_combine(&s->rule, NULL, 0, NULL, &unused, &err))
+        return 0;
+    say_error("--rule", err.what);
+    return EX_USAGE;
+}
+
+/* Without a detector every picture fails with the reason, so that --json has it. */
+static int open_detector(struct scorer *s)
+{
+    const struct options *o = s->o;
+    ef_model *model = NULL;
+    if (o->nboxes || o->whole || !s->classifiers[0])
+        return 0;
+    ef_status st = ef_detector_model_load_default(&o->lib, &model, &s->no_detector);
+    if (!st)
+        st = ef_detector_create(model, NULL, &o->lib, &s->detector, &s->no_detector);
+    ef_model_free(model);
+    return st == EF_E_NOMEM ? complain("face detector", &s->no_detector) : 0;
+}
+
+static int open_labels(struct scorer *s)
+{
+    const ef_model_info *info = &s->infos[0];
+    ef_error err;
+    s->top = s->o->top ? s->o->top : info->fake < 0 ? 5 : 0;
+    if (!s->top)
+        return 0;
+    s->input = malloc((size_t)info->height * (size_t)info->width * 3 * sizeof(float));
+    s->values = malloc((size_t)info->outputs * sizeof(float));
+    if (!s->input || !s->values) {
+        say_error("--top", "out of memory");
+        return EX_NO_MEMORY;
+    }
+    if (ef_session_create(s->models[0], &s->o->lib, &s->labels, &err))
+        return complain(info->name, &err);
+    return 0;
+}
+
+int scorer_open(struct scorer *s, const struct options *o)
+{
+    memset(s, 0, sizeof *s);
+    s->o = o;
+    int code = open_models(s);
+    if (!code)
+        code = open_rule(s);
+    if (!code)
+        code = open_detector(s);
+    if (!code)
+        code = open_labels(s);
+    if (code)
+        return code;
+    const size_t n = s->nmodels * MAX_FACES;
+    s->results = malloc(n * sizeof *s->results);
+    s->scores = malloc(n * sizeof *s->scores);
+    s->work = malloc(n * sizeof *s->work);
+    if (s->results && s->scores && s->work)
+        return 0;
+    say_error("scores", "out of memory");
+    return EX_NO_MEMORY;
+}
+
+void scorer_close(struct scorer *s)
+{
+    ef_session_free(s->labels);
+    ef_detector_free(s->detector);
+    for (size_t i = 0; i < MAX_MODELS; i++) {
+        ef_classifier_free(s->classifiers[i]);
+        ef_model_free(s->models[i]);
+    }
+    free(s->results);
+    free(s->scores);
+    free(s->work);
+    free(s->input);
+    free(s->values);
+    memset(s, 0, sizeof *s);
+}
+
+/* ---- scoring ----------------------------------------------------------------------- */
+
+static ef_status fail(ef_error *err, ef_status status, const char *where,
+                      const char *what)
+{
+    memset(err, 0, sizeof *err);
+    err->status = status;
+    snprintf(err->where, sizeof err->where, "%s", where);
+    snprintf(err->what, sizeof err->what, "%s", what);
+    return status;
+}
+
+static ef_status detect_faces(const struct scorer *s, const ef_image *img,
+                              struct picture_score *out, ef_error *err)
+{
+    static ef_detection found[MAX_FACES];
+    size_t n = 0;
+    if (!s->detector) {
+        const char *why = s->no_detector.what;
+        char what[sizeof err->what];
+        snprintf(
+            what, sizeof what,
+            "no face detector (%.140s); say where the face is with --box, or --whole "
+            "if the picture is one",
+            why);
+        return fail(err, EF_E_UNSUPPORTED, "face", what);
+    }
+    const ef_status st = ef_detect_faces(s->detector, img, found, MAX_FACES, &n, err);
+    if (st)
+        return st;
+    out->nfaces = n < MAX_FACES ? (int)n : MAX_FACES;
+    for (int i = 0; i < out->nfaces; i++) {
+        out->faces[i].box = found[i].box;
+        out->faces[i].found = found[i].score;
+    }
+    return EF_OK;
+}
+
+/* The faces to score: given boxes, the whole picture, or what the detector finds. */
+static ef_status find_faces(const struct scorer *s, const ef_image *img,
+                            struct picture_score *out, ef_error *err)
+{
+    const struct options *o = s->o;
+    out->whole = o->whole;
+    if (o->whole) {
+        out->nfaces = 1;
+        out->faces[0].box = (ef_box){0, 0, (float)img->width, (float)img->height};
+        out->faces[0].found = 1;
+        return EF_OK;
+    }
+    for (int i = 0; i < o->nboxes; i++) {
+        out->faces[i].box = o->boxes[i];
+        out->faces[i].found = 1;
+    }
+    out->nfaces = o->nboxes;
+    return o->nboxes ? EF_OK : detect_faces(s, img, out, err);
+}
+
+/* Every model's score of every face, in s->results and s->scores. */
+static ef_status run_models(struct scorer *s, const ef_image *img,
+                            struct picture_score *out, ef_error *err)
+{
+    const size_t n = (size_t)out->nfaces;
+    ef_box boxes[MAX_FACES];
+    ef_status st = EF_OK;
+    for (size_t i = 0; i < n; i++)
+        boxes[i] = out->faces[i].box;
+    for (size_t m = 0; m < s->nmodels && !st; m++) {
+        ef_result *r = s->results + m * MAX_FACES;
+        for (size_t i = 0; i < n; i++)
+            ef_result_init(&r[i], sizeof r[i]);
+        st = out->whole ? ef_classify_face(s->classifiers[m], img, NULL, r, err)
+                        : ef_classify_faces(s->classifiers[m], img, boxes, n, r, err);
+        /* Face after face, so that one face's scores lie together. */
+        for (size_t i = 0; i < n; i++)
+            s->scores[i * s->nmodels + m] =
+                (ef_score){(double)r[i].logit, (uint32_t)m, (uint32_t)i, 0};
+    }
+    return st;
+}
+
+static ef_status combine(struct scorer *s, size_t from, size_t n, double *fake,
+                         double *logit, ef_verdict *verdict, ef_error *err)
+{
+    ef_combined c;
+    ef_combined_init(&c, sizeof c);
+    const ef_status st = ef_combine(&s->rule, s->scores + from, n, s->work, &c, err);
+    *fake = c.fake;
+    *logit = c.logit;
+    *verdict = c.verdict;
+    return st;
+}
+
+static ef_status combine_all(struct scorer *s, struct picture_score *out, ef_error *err)
+{
+    const size_t n = (size_t)out->nfaces;
+    ef_status st = EF_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        struct scored_face *f = &out->faces[i];
+        /* One model's score of one face is its own combination, and more exact. */
+        if (s->nmodels == 1) {
+            f->fake = (double)s->results[i].fake;
+            f->logit = (double)s->results[i].logit;
+            f->verdict = s->results[i].verdict;
+        } else {
+            st = combine(s, i * s->nmodels, s->nmodels, &f->fake, &f->logit, &f->verdict,
+                         err);
+        }
+    }
+    if (!st && n == 1) {
+        out->fake = out->faces[0].fake;
+        out->logit = out->faces[0].logit;
+        out->verdict = out->faces[0].verdict;
+    } else if (!st) {
+        st = combine(s, 0, n * s->nmodels, &out->fake, &out->logit, &out->verdict, err);
+    }
+    return st;
+}
+
+static ef_status run_labels(struct scorer *s, const ef_image *img,
+                            struct picture_score *out, ef_error *err)
+{
+    const ef_model *model = s->models[0];
+    ef_status st = ef_model_preprocess(model, &s->o->lib, img, NULL, s->input, err);
+    if (!st)
+        st = ef_session_run(s->labels, s->input, 1, s->values, err);
+    if (!st)
+        st = ef_model_probabilities(model, s->values, s->values, err);
+    if (!st)
+        out->ntop =
+            ef_top_k(s->values, (size_t)s->infos[0].outputs, out->top, (size_t)s->top);
+    return st;
+}
+
+ef_status scorer_score(struct scorer *s, const ef_image *img, struct picture_score *out,
+                       ef_error *err)
+{
+    ef_status st = EF_OK;
+    out->nfaces = 0;
+    out->ntop = 0;
+    out->whole = 0;
+    out->fake = out->logit = 0;
+    out->verdict = EF_VERDICT_NONE;
+    out->results = s->results;
+    if (s->classifiers[0]) {
+        st = find_faces(s, img, out, err);
+        if (!st && out->nfaces)
+            st = run_models(s, img, out, err);
+        if (!st && out->nfaces)
+            st = combine_all(s, out, err);
+    }
+    return st || !s->labels ? st : run_labels(s, img, out, err);
+}
+
+ef_status scorer_heatmap(struct scorer *s, const ef_image *img,
+                         const struct picture_score *score, int i, ef_heatmap *map,
+                         ef_error *err)
+{
+    const ef_face face = {score->whole ? EF_FACE_WHOLE : EF_FACE_BOX,
+                          score->faces[i].box};
+    return ef_classify_heatmap(s->classifiers[0], img, &face, 0, NULL, map, err);
+}

@@ -1,0 +1,56 @@
+/* scorer.h - one picture to scores: models, face boxes, combination. classify.c calls it;
+ * rows.c and report.c show what it gives. */
+#ifndef DFNET_EXAMPLES_DFNET_SCORER_H
+#define DFNET_EXAMPLES_DFNET_SCORER_H
+
+#include "examples/dfnet/options.h"
+
+struct scored_face {
+    ef_box box;
+    float found; /* the detector's confidence, 1 for a given box             */
+    double fake, logit;
+    ef_verdict verdict;
+};
+
+struct picture_score {
+    int nfaces, whole; /* whole: the one face is the whole picture          */
+    struct scored_face faces[MAX_FACES];
+    const ef_result *results; /* [models][MAX_FACES], owned by the scorer    */
+    double fake, logit;       /* of all faces                                */
+    ef_verdict verdict;       /* EF_VERDICT_NONE: there was nothing to score */
+    ef_top top[MAX_TOP];
+    size_t ntop;
+};
+
+struct scorer {
+    const struct options *o;
+    size_t nmodels;
+    ef_model *models[MAX_MODELS];
+    ef_model_info infos[MAX_MODELS];
+    ef_classifier *classifiers[MAX_MODELS]; /* one a model; NULL: not about faces */
+    double weights[MAX_MODELS], temperatures[MAX_MODELS];
+    ef_detector *detector; /* NULL: none is needed, or there is none */
+    ef_error no_detector;  /* why not                                */
+    ef_rule rule;
+    ef_result *results;      /* [nmodels][MAX_FACES]                                    */
+    ef_score *scores, *work; /* [nmodels * MAX_FACES]                                   */
+    ef_session *labels;      /* of --top, first model                                   */
+    float *input, *values;   /* of --top: [3][height][width], [outputs]                 */
+    int top;
+};
+
+/* 0, or the exit code after a sentence on standard error. scorer_close() is due in either
+ * case. */
+int scorer_open(struct scorer *s, const struct options *o);
+void scorer_close(struct scorer *s);
+
+/* out->results stays valid until the next call. No face is no failure. */
+ef_status scorer_score(struct scorer *s, const ef_image *img, struct picture_score *out,
+                       ef_error *err);
+
+/* Where the first model looked in face number i; map is the caller's. */
+ef_status scorer_heatmap(struct scorer *s, const ef_image *img,
+                         const struct picture_score *score, int i, ef_heatmap *map,
+                         ef_error *err);
+
+#endif
