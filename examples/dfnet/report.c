@@ -51,7 +51,8 @@ static void print_bar(const struct report *r, double fake, ef_verdict verdict)
     FILE *f = r->body;
     fprintf(
         f,
-        "<svg class=\"bar %s\" viewBox=\"0 0 320 48\" role=\"img\" aria-label=\""
+        "<svg class=\"bar %s\" viewBox=\"0 0 320 48\" preserveAspectRatio=\"xMinYMid "
+        "meet\" role=\"img\" aria-label=\""
         "Probability of fake %.1f %%; below %.4g real, from %.4g fake\">"
         "<rect class=\"track\" x=\"10\" y=\"14\" width=\"300\" height=\"14\" rx=\"3\"/>"
         "<rect class=\"value\" x=\"10\" y=\"14\" width=\"%.2f\" height=\"14\" rx=\"3\"/>",
@@ -60,13 +61,15 @@ static void print_bar(const struct report *r, double fake, ef_verdict verdict)
             "<line x1=\"%.2f\" y1=\"10\" x2=\"%.2f\" y2=\"32\"/>"
             "<line x1=\"%.2f\" y1=\"10\" x2=\"%.2f\" y2=\"32\"/>",
             10 + 300 * low, 10 + 300 * low, 10 + 300 * high, 10 + 300 * high);
-    fprintf(
-        f,
-        "<text x=\"10\" y=\"44\">0</text><text x=\"%.2f\" y=\"44\" "
-        "text-anchor=\"end\">real &lt; %.4g</text><text x=\"%.2f\" y=\"44\">"
-        "fake &#8805; %.4g</text><text x=\"310\" y=\"44\" text-anchor=\"end\">1</text>"
-        "</svg>",
-        10 + 300 * low, low, 10 + 300 * high, high);
+    /* Inwards where the ends of the bar leave no room, and above where both meet. */
+    const int left = low<0.25, right = high> 0.75;
+    fprintf(f,
+            "<text x=\"%.2f\" y=\"44\"%s>real &lt; %.4g</text><text x=\"%.2f\" "
+            "y=\"%d\"%s>fake &#8805; %.4g</text></svg>",
+            10 + 300 * low - (left ? 0 : 4), left ? "" : " text-anchor=\"end\"", low,
+            10 + 300 * high + (right ? 0 : 4),
+            high - low < 0.3 && (left || right) ? 9 : 44,
+            right ? " text-anchor=\"end\"" : "", high);
 }
 
 static void print_score(const struct report *r, double fake, double logit,
@@ -249,10 +252,10 @@ static void print_head(const struct report *r)
             "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
             "<meta name=\"referrer\" content=\"no-referrer\">\n"
             "<title>dfnet report</title>\n<style>%s</style></head>\n<body><header>"
-            "<h1>Real or fake? Scores of %ld pictures</h1><p class=\"dim\">Made on %s by "
+            "<h1>Real or fake? %ld picture%s</h1><p class=\"dim\">Made on %s by "
             "dfnet %d.%d.%d</p></header>\n<main>\n",
-            report_style_hash, report_style, r->pictures, date, EF_VERSION_MAJOR,
-            EF_VERSION_MINOR, EF_VERSION_PATCH);
+            report_style_hash, report_style, r->pictures, r->pictures == 1 ? "" : "s",
+            date, EF_VERSION_MAJOR, EF_VERSION_MINOR, EF_VERSION_PATCH);
     fputs("<section><h2>Summary</h2><ul class=\"tally num\">", f);
     for (int v = EF_VERDICT_REAL; v <= EF_VERDICT_FAKE; v++)
         fprintf(f, "<li class=\"%s\"><b>%ld</b>%s</li>", ef_verdict_name((ef_verdict)v),

@@ -43,7 +43,7 @@ const char report_style[] =
     ".bar text{font:12px system-ui,'DejaVu Sans',sans-serif;fill:var(--dim)}"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;"
-    "border-bottom:1px solid var(--line)}"
+    "border-bottom:1px solid var(--line)}th{white-space:nowrap}"
     "code{font:.9em ui-monospace,'DejaVu Sans Mono',monospace}"
     "@media(max-width:40rem){.picture{grid-template-columns:minmax(0,1fr)}"
     ".face{grid-template-columns:1fr}th,td{display:block;border:0;padding:.1rem 0}"
@@ -51,4 +51,4 @@ const char report_style[] =
     "tr{display:block;padding:.6rem 0;border-bottom:1px solid var(--line)}}"
     "@media print{body{background:#fff}section,article{break-inside:avoid}}";
 
-const char report_style_hash[] = "sha256-U1ryovFKjLqQSEOOC1512rlZMzC9+D1djwj+Fl0QWvg=";
+const char report_style_hash[] = "sha256-F49JIZ7iUWEwI9CIZZeN+YstNKgT8MoHzfLs1pbNybQ=";

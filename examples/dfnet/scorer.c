@@ -29,7 +29,6 @@ static int open_models(struct scorer *s)
             return code;
         s->nmodels = i + 1;
         s->weights[i] = o->nmodels ? o->models[i].weight : 1;
-        s->temperatures[i] = (double)s->infos[i].temperature;
         if (s->infos[i].fake >= 0) {
             if (ef_classifier_create_simple(s->models[i], &o->lib, &s->classifiers[i],
                                             &err))
@@ -50,7 +49,6 @@ static int open_rule(struct scorer *s)
     ef_error err;
     ef_rule_init(&s->rule, s->o->rule, sizeof s->rule);
     s->rule.model_count = s->nmodels;
-    s->rule.temperatures = s->temperatures;
     s->rule.real_below = (double)s->infos[0].real_below;
     s->rule.fake_from = (double)s->infos[0].fake_from;
     /* Rules that pool all scores take no weights; equal ones say nothing. */
@@ -193,6 +191,17 @@ static ef_status find_faces(const struct scorer *s, const ef_image *img,
     return o->nboxes ? EF_OK : detect_faces(s, img, out, err);
 }
 
+/* The log-odds of a score with its model's temperature applied. Under a softmax over more
+ * than two outputs the temperature acts on each of them, not on the log-odds, so these come
+ * from the probability, where a float still tells it from 0 and 1. */
+static double log_odds(const ef_model_info *info, const ef_result *r)
+{
+    const double p = (double)r->fake;
+    if (info->softmax && info->outputs > 2 && p > 1e-6 && p < 1 - 1e-6)
+        return log(p / (1 - p));
+    return (double)r->logit / (double)info->temperature;
+}
+
 /* Every model's score of every face, in s->results and s->scores. */
 static ef_status run_models(struct scorer *s, const ef_image *img,
                             struct picture_score *out, ef_error *err)
@@ -211,7 +220,7 @@ static ef_status run_models(struct scorer *s, const ef_image *img,
         /* Face after face, so that one face's scores lie together. */
         for (size_t i = 0; i < n; i++)
             s->scores[i * s->nmodels + m] =
-                (ef_score){(double)r[i].logit, (uint32_t)m, (uint32_t)i, 0};
+                (ef_score){log_odds(&s->infos[m], &r[i]), (uint32_t)m, (uint32_t)i, 0};
     }
     return st;
 }

@@ -28,7 +28,7 @@ struct scorer {
     ef_model *models[MAX_MODELS];
     ef_model_info infos[MAX_MODELS];
     ef_classifier *classifiers[MAX_MODELS]; /* one a model; NULL: not about faces */
-    double weights[MAX_MODELS], temperatures[MAX_MODELS];
+    double weights[MAX_MODELS];
     ef_detector *detector; /* NULL: none is needed, or there is none */
     ef_error no_detector;  /* why not                                */
     ef_rule rule;
