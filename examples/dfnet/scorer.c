@@ -192,8 +192,8 @@ static ef_status find_faces(const struct scorer *s, const ef_image *img,
 }
 
 /* The log-odds of a score with its model's temperature applied. Under a softmax over more
- * than two outputs the temperature acts on each of them, not on the log-odds, so these come
- * from the probability, where a float still tells it from 0 and 1. */
+ * than two outputs the temperature acts on each of them, not on the log-odds, so these
+ * come from the probability, where a float still tells it from 0 and 1. */
 static double log_odds(const ef_model_info *info, const ef_result *r)
 {
     const double p = (double)r->fake;
