@@ -25,7 +25,7 @@ const char report_style[] =
     ".tally{display:flex;flex-wrap:wrap;gap:.5rem 2rem;margin:0;padding:0;"
     "list-style:none}.tally b{font-size:1.5rem;display:block;line-height:1.2}"
     ".picture{display:grid;grid-template-columns:minmax(0,20rem) minmax(0,1fr);gap:1rem}"
-    ".frame{position:relative;margin:0;width:fit-content;max-width:100%}"
+    ".frame{position:relative;align-self:start;margin:0;width:fit-content;max-width:100%}"
     ".frame img{display:block;max-width:100%;height:auto;border-radius:.3rem}"
     ".frame svg{position:absolute;inset:0;width:100%;height:100%}"
     ".frame rect{fill:none;stroke:#fff;stroke-width:2;paint-order:stroke;"
@@ -51,4 +51,4 @@ const char report_style[] =
     "tr{display:block;padding:.6rem 0;border-bottom:1px solid var(--line)}}"
     "@media print{body{background:#fff}section,article{break-inside:avoid}}";
 
-const char report_style_hash[] = "sha256-F49JIZ7iUWEwI9CIZZeN+YstNKgT8MoHzfLs1pbNybQ=";
+const char report_style_hash[] = "sha256-NrssEAJg3BRGArkgEJOMJflqmbK8eOb+U1/3XMSozv4=";
