@@ -675,6 +675,95 @@ EF_API void ef_combined_init(ef_combined *out, size_t struct_size);
 EF_API ef_status ef_combine(const ef_rule *rule, const ef_score *scores, size_t n,
                             ef_score *work, ef_combined *out, ef_error *err);
 
+/* ---- pipelines --------------------------------------------------------------------- */
+
+/* A pipeline says in a small text file how a verdict is made: which detector, which
+ * frames, how faces are cropped, which models, which rule (lib/pipeline/README.md has the
+ * grammar, examples/pipelines/ the EfficientNet parts of published systems). The library
+ * reads and checks it; a program builds what it says. Immutable once parsed; any number
+ * of threads may use one. Texts belong to it. */
+typedef struct ef_pipeline ef_pipeline;
+
+/* Reads a pipeline of at most 64 KiB. EF_E_FORMAT, EF_E_VERSION or EF_E_LIMIT with the
+ * line's number; EF_E_IO, EF_E_NOMEM. Of opt the allocator counts. */
+EF_API ef_status ef_pipeline_parse_file(const char *path, const ef_options *opt,
+                                        ef_pipeline **out, ef_error *err);
+
+/* The same from size bytes of memory, borrowed for the call. name: what errors call it,
+ * or NULL. Its models have no folder: ef_pipeline_load_model() wants paths. */
+EF_API ef_status ef_pipeline_parse_memory(const void *data, size_t size, const char *name,
+                                          const ef_options *opt, ef_pipeline **out,
+                                          ef_error *err);
+EF_API void ef_pipeline_free(ef_pipeline *pipeline);
+
+typedef enum ef_pipeline_detector {
+    EF_PIPELINE_GIVEN = 0, /* boxes (or landmarks) come from elsewhere                  */
+    EF_PIPELINE_WHOLE = 1, /* pictures are faces already                                */
+    EF_PIPELINE_MTCNN = 2
+} ef_pipeline_detector;
+
+typedef enum ef_pipeline_frames {
+    EF_FRAMES_ALL = 0,
+    EF_FRAMES_SPREAD = 1,   /* trunc(i * (N - 1) / (count - 1)), each once              */
+    EF_FRAMES_STEP = 2,     /* first, first + every, first + 2 every, ...               */
+    EF_FRAMES_INTERVAL = 3, /* every max(1, ceil(N / count))-th from 0                  */
+    EF_FRAMES_RATE = 4      /* every max(1, round(floor(fps) / rate))-th from 0         */
+} ef_pipeline_frames;
+
+typedef struct ef_pipeline_info {
+    size_t struct_size;
+    const char *name, *source; /* for people                                            */
+    const char *lacks;         /* what the published system has and this one has not    */
+    size_t model_count;        /* 1 to 64                                               */
+    ef_pipeline_detector detector;
+    double scale;         /* the picture is scaled by this before detection; (0,1]      */
+    double thresholds[3]; /* of the three stages of MTCNN; [0,1]                        */
+    double min_face;      /* side in pixels, of the scaled picture                      */
+    double factor;        /* of the detector's pyramid; in (0,1)                        */
+    double score;         /* least confidence of a face; [0,1]                          */
+    double least_area;    /* faces smaller than this share of the largest do not count  */
+    uint32_t max_faces;   /* of a picture, the largest ones; 0: all                     */
+    ef_pipeline_frames frames;
+    uint32_t count, every, first; /* see ef_pipeline_frames                             */
+    double rate;
+    uint32_t per_face;   /* of a face's T frames every ceil(T / per_face)-th; 0: all    */
+    uint32_t max_scores; /* crops of a video that are scored at most; 0: no limit       */
+} ef_pipeline_info;
+
+EF_API void ef_pipeline_info_init(ef_pipeline_info *info, size_t struct_size);
+EF_API ef_status ef_pipeline_get_info(const ef_pipeline *pipeline, ef_pipeline_info *info,
+                                      ef_error *err);
+
+typedef struct ef_pipeline_model {
+    size_t struct_size;
+    const char *name;   /* the section's, or ""                                         */
+    const char *file;   /* relative to the pipeline's folder and inside it              */
+    const char *crop;   /* name of the crop, or NULL: the model file's own              */
+    double weight;      /* 1                                                            */
+    double temperature; /* 1                                                            */
+    int shrink;         /* 0                                                            */
+    int flip;           /* 0 or 1; -1: as the model file (or the crop) says             */
+} ef_pipeline_model;
+
+EF_API void ef_pipeline_model_init(ef_pipeline_model *model, size_t struct_size);
+EF_API ef_status ef_pipeline_get_model(const ef_pipeline *pipeline, size_t index,
+                                       ef_pipeline_model *out, ef_error *err);
+
+/* The rule for ef_combine(), with the models' weights, temperatures and shrinks where any
+ * model states one; NULL for NULL. Scores then have the models' indices. */
+EF_API const ef_rule *ef_pipeline_rule(const ef_pipeline *pipeline);
+
+/* Loads model number index, with the pipeline's crop and flip in the place of its own
+ * (its metadata texts stay). path: its file, or NULL: the pipeline's folder and the
+ * file's name. Errors as of ef_model_load_file(), and EF_E_ARG. */
+EF_API ef_status ef_pipeline_load_model(const ef_pipeline *pipeline, size_t index,
+                                        const char *path, const ef_options *opt,
+                                        ef_model **out, ef_error *err);
+
+/* Writes what the pipeline does, and what it lacks, in lines for people. */
+EF_API ef_status ef_pipeline_describe(const ef_pipeline *pipeline, ef_write_fn *write,
+                                      void *user, ef_error *err);
+
 #ifdef __cplusplus
 }
 #endif
