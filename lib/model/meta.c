@@ -391,8 +391,8 @@ static void parse_picture(struct parser *p, struct dfn_meta *meta)
     }
     meta->border = (enum dfn_border)optional_choice(p, "dfnet.resize.border", borders,
                                                     COUNT(borders));
-    meta->round_sizes = optional_choice(p, "dfnet.resize.rounding", size_rules,
-                                        COUNT(size_rules)) == 1;
+    meta->round_sizes =
+        optional_choice(p, "dfnet.resize.rounding", size_rules, COUNT(size_rules)) == 1;
     meta->zero_canvas =
         optional_choice(p, "dfnet.resize.canvas", canvases, COUNT(canvases)) == 1;
     parse_resize(p, meta);
@@ -467,8 +467,7 @@ static void parse_align(struct parser *p, struct dfn_align *align)
     }
     const size_t before = (size_t)(cross - part);
     align->height = (int)whole(p, key, part, before, MIN_INPUT, MAX_INPUT);
-    align->width =
-        (int)whole(p, key, cross + 1, len - before - 1, MIN_INPUT, MAX_INPUT);
+    align->width = (int)whole(p, key, cross + 1, len - before - 1, MIN_INPUT, MAX_INPUT);
     len = next_part(&at, ',', &part);
     align->truncate = choice_of(p, key, part, len, hows, COUNT(hows)) == 1;
     parse_points(p, at, align->points);
@@ -488,8 +487,7 @@ static void parse_crop_rule(struct parser *p, struct dfn_meta *meta)
         optional_choice(p, "dfnet.face.unit", units, COUNT(units)) == 1;
     meta->rounding =
         (enum dfn_rounding)optional_choice(p, rounding, roundings, COUNT(roundings));
-    meta->least =
-        find(p->pairs, p->npairs, least) ? integer(p, least, 0, MAX_INPUT) : 0;
+    meta->least = find(p->pairs, p->npairs, least) ? integer(p, least, 0, MAX_INPUT) : 0;
     if (meta->square && meta->margin_of_height)
         refuse(p, "dfnet.face.unit", "is height, which is for the shape box");
     if (meta->square && meta->rounding == DFN_ROUND_WHOLE)
