@@ -1,0 +1,243 @@
+"""The training run: batches, loss, average, schedule, validation, checkpoints.
+
+Called by the commands `fit` and `ablate`. A run has a folder:
+
+    checkpoint.pth   network, optimiser, average, step: written whole, every `save_every` seconds
+    history.jsonl    a line for each validation: step, seconds, loss, AUC of every kind
+    best.pth, last.pth   the averaged weights, efficientnet_pytorch's names
+
+A killed run goes on at its last checkpoint with the batches that it would have seen. Seconds and
+weights of a resumed run differ from an uninterrupted one's in the last bits only where torch's
+own sums depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from tqdm import tqdm
+
+from . import attention, heldout, metrics, sets
+from .data import KINDS, Pairs
+from .network import MEAN, STD, Network, initial_weights, start_from
+from .recipe import Recipe
+
+_CROP_WEIGHT, _DROP_WEIGHT = 1 / 3, 1 / 2  # of the raw pictures' loss; spec: WS-DAN as by WM
+#: Validation kinds whose mean AUC chooses best.pth.
+_CHOSEN_BY = ("composite", "portrait-matched", "recon")
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """Bytes [n, h, w, 3] to the network's input [n, 3, h, w], channels last in memory."""
+    x = images.permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
+    return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def logits(network: Network, images: np.ndarray, *, flip: bool = False) -> np.ndarray:
+    """Scores [n] of uint8 [n, h, w, 3]; with `flip` the mean with the mirror images'."""
+    network.eval()
+    result = []
+    with torch.inference_mode():
+        for first in range(0, len(images), 32):
+            x = normalise(torch.from_numpy(images[first : first + 32]))
+            y = network(x)
+            result.append((y + network(x.flip(3))) / 2 if flip else y)
+    return torch.cat(result).numpy()
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """The learning rate of a step."""
+    number, first = recipe.phase(step)
+    phase = recipe.phases[number]
+    done = (step - first) / phase.steps
+    value = phase.rate_end + (phase.rate - phase.rate_end) * (1 + math.cos(math.pi * done)) / 2
+    return value * min(1.0, (step + 1) / recipe.warmup)
+
+
+def _seeded(_worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+class Run:
+    """One run in one folder; `fit()` goes on from where it stopped."""
+
+    def __init__(
+        self, recipe: Recipe, cache: Path, folder: Path, initial: Path, *, workers: int = 2
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.recipe, self.cache, self.folder, self.workers = recipe, cache, folder, workers
+        torch.manual_seed(recipe.seed)
+        self.network = Network(
+            recipe.network, drop_path=recipe.drop_path, dropout=recipe.dropout
+        )
+        start_from(self.network, initial_weights(initial))
+        self.network.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).eval()
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": recipe.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ]
+        )
+        self.step, self.seconds, self.best = 0, 0.0, 0.0
+        self.losses: list[float] = []
+        self._resume()
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pth"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+
+    def save(self) -> None:
+        """Write checkpoint.pth beside its place, then rename."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+        }
+        path = self.folder / "checkpoint.pth"
+        torch.save(state, path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        r = self.recipe
+        while self.step < r.steps:
+            number, first = r.phase(self.step)
+            phase = r.phases[number]
+            pairs = Pairs(
+                self.cache,
+                phase.kinds or r.kinds,
+                r.reals,
+                seed=r.seed,
+                pairs=r.pairs,
+                size=phase.size,
+                steps=range(self.step, first + phase.steps),
+                mixup=r.mixup,
+                strength=r.strength,
+            )
+            loader = torch.utils.data.DataLoader(
+                pairs,
+                batch_size=None,
+                num_workers=self.workers,
+                worker_init_fn=_seeded,
+                prefetch_factor=4 if self.workers else None,
+            )
+            yield from loader
+
+    def fit(self, *, save_every: float = 180.0) -> None:
+        """Train to the recipe's last step."""
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        bar = tqdm(total=self.recipe.steps, initial=self.step, mininterval=10, desc="fit")
+        for images, targets, kinds in self._batches():
+            self.losses.append(self._train(images, targets, kinds))
+            self.step += 1
+            self.seconds = time.monotonic() - started
+            bar.update()
+            if self.step % 20 == 0:
+                bar.set_postfix(loss=f"{np.mean(self.losses[-100:]):.3f}")
+            last = self.step == self.recipe.steps
+            if last or self.step % self.recipe.validate_every == 0:
+                self.validate()
+            if last or time.monotonic() - saved > save_every:
+                self.save()
+                saved = time.monotonic()
+        bar.close()
+        torch.save(self.average.state_dict(), self.folder / "last.pth")
+
+    def _train(self, images: torch.Tensor, targets: torch.Tensor, kinds: torch.Tensor) -> float:
+        r = self.recipe
+        # The same draws whether the run was interrupted or not.
+        torch.manual_seed(r.seed * 1_000_003 + self.step)
+        generator = torch.Generator().manual_seed(r.seed * 7_919 + self.step)
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(r, self.step)
+        x = normalise(images)
+        smooth = targets * (1 - r.label_smoothing) + r.label_smoothing / 2
+        self.optimiser.zero_grad()
+        features = self.network.features(x)
+        raw = functional.binary_cross_entropy_with_logits(self.network.classify(features), smooth)
+        raw.backward()
+        if r.attention and float(torch.rand((), generator=generator)) < r.attention:
+            self._attend(x, features.detach(), smooth, generator)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
+        self.optimiser.step()
+        self._update_average()
+        return float(raw.detach())
+
+    def _attend(
+        self,
+        x: torch.Tensor,
+        features: torch.Tensor,
+        targets: torch.Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        """A second pass over the batch with attention cropping or dropping, by a coin."""
+        maps = attention.maps_of(features, self.network._fc.weight[0], self.recipe.attention_maps)
+        crops = float(torch.rand((), generator=generator)) < 0.5
+        step = attention.crop if crops else attention.drop
+        seen = step(x, maps, generator).contiguous(memory_format=torch.channels_last)
+        loss = functional.binary_cross_entropy_with_logits(self.network(seen), targets)
+        ((_CROP_WEIGHT if crops else _DROP_WEIGHT) * loss).backward()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        own = self.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(own[name], 1 - keep)
+            else:
+                value.copy_(own[name])
+
+    def validate(self) -> dict[str, float]:
+        """AUC of the averaged weights for each kind; writes a line and perhaps best.pth."""
+        size = self.recipe.phases[self.recipe.phase(self.step - 1)[0]].size
+        kept = getattr(self, "_kept", None)
+        if kept is None or kept[0] != size:
+            kept = self._kept = (size, heldout.load(self.cache, sets.VALIDATION, size))
+        line: dict[str, float] = {
+            "step": self.step,
+            "seconds": round(self.seconds, 1),
+            "size": size,
+            "rate": rate(self.recipe, self.step - 1),
+            "loss": round(float(np.mean(self.losses[-self.recipe.validate_every :])), 4),
+        }
+        for name, (real, fake) in kept[1].items():
+            a, b = logits(self.average, real), logits(self.average, fake)
+            line[name] = round(metrics.auc(a, b), 4)
+            if name == "composite":
+                line["composite-log-loss"] = round(metrics.log_loss(a, b), 4)
+        chosen = float(np.mean([line[k] for k in _CHOSEN_BY if k in line]))
+        if chosen > self.best:
+            self.best = chosen
+            torch.save(self.average.state_dict(), self.folder / "best.pth")
+        with (self.folder / "history.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        tqdm.write(json.dumps(line))
+        return line
+
+
+assert len(KINDS) == len(set(KINDS))
