@@ -35,7 +35,7 @@ class Pairs(torch.utils.data.Dataset):
         shares: dict[str, float],
         reals: dict[str, float],
         *,
-        seed: int,
+        seed: tuple[int, ...],
         pairs: int,
         size: int,
         steps: range,
@@ -70,7 +70,7 @@ class Pairs(torch.utils.data.Dataset):
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         step = self.steps[number]
-        rng = np.random.default_rng([self.seed, step])
+        rng = np.random.default_rng([*self.seed, step])
         shape = (2 * self.pairs, self.size, self.size, 3)
         images, targets = np.empty(shape, np.uint8), np.empty(2 * self.pairs, np.float32)
         kinds = rng.choice(len(self.kinds), self.pairs, p=self.weights)

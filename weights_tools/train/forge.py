@@ -69,10 +69,14 @@ def _softness(landmarks: np.ndarray, rng: np.random.Generator) -> float:
 
 
 def self_blend(
-    picture: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+    picture: np.ndarray,
+    landmarks: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    corners: list[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(real, fake) of one picture: the real is the target of the blend, so that nothing but the
-    blend tells them apart."""
+    blend tells them apart. `corners`: the blended region, a random one if None."""
     source = target = picture
     # Which of the two is changed must not matter, so a coin decides.
     changed = tone(picture, rng)
@@ -84,9 +88,9 @@ def self_blend(
         target = changed
     _, across, _ = masks.frame(landmarks)
     eyes = float(np.hypot(*across))
-    mask = masks.draw(
-        picture.shape[:2], region(landmarks, rng), _softness(landmarks, rng), rng
-    )
+    if corners is None:
+        corners = region(landmarks, rng)
+    mask = masks.draw(picture.shape[:2], corners, _softness(landmarks, rng), rng)
     middle = landmarks.mean(0)
     matrix = cv2.getRotationMatrix2D(
         (float(middle[0]), float(middle[1])), rng.uniform(-3, 3), rng.uniform(0.95, 1 / 0.95)
