@@ -45,9 +45,9 @@ def choose(maps: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def mask(part: torch.Tensor, size: tuple[int, int], theta: torch.Tensor) -> torch.Tensor:
     """Bool [n, height, width]: where the map, enlarged to `size`, reaches theta [n] of its own
     maximum. A map of zeros gives the whole picture."""
-    large = functional.interpolate(
-        part[:, None], size=size, mode="bilinear", align_corners=True
-    )[:, 0]
+    large = functional.interpolate(part[:, None], size=size, mode="bilinear", align_corners=True)[
+        :, 0
+    ]
     return large >= (theta * part.amax((1, 2)))[:, None, None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def draw(history: Path, out: Path) -> None:
     below.set(ylabel="AUC, validation, averaged weights", xlabel="step")
     below.legend()
     for axes in (above, below):
-        for before, line in zip(lines, lines[1:], strict=False):
+        for before, line in itertools.pairwise(lines):
             if before["size"] != line["size"]:
                 axes.axvline(before["step"], color="grey", linestyle=":", linewidth=0.8)
     figure.savefig(out, dpi=120, metadata={"Software": None})

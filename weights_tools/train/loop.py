@@ -96,9 +96,7 @@ class Run:
         self.rank, self.world = rank, world
         self.recipe, self.cache, self.folder, self.workers = recipe, cache, folder, workers
         torch.manual_seed(recipe.seed)
-        self.network = Network(
-            recipe.network, drop_path=recipe.drop_path, dropout=recipe.dropout
-        )
+        self.network = Network(recipe.network, drop_path=recipe.drop_path, dropout=recipe.dropout)
         start_from(self.network, initial_weights(initial))
         self.network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
@@ -269,4 +267,3 @@ class Run:
             file.write(json.dumps(line) + "\n")
         tqdm.write(json.dumps(line))
         return line
-

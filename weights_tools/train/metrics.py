@@ -30,9 +30,7 @@ def interval(
 ) -> tuple[float, float]:
     """The bootstrap's 95 % interval of the AUC; both classes are drawn anew on their own."""
     rng = np.random.default_rng(seed)
-    values = [
-        auc(rng.choice(real, len(real)), rng.choice(fake, len(fake))) for _ in range(rounds)
-    ]
+    values = [auc(rng.choice(real, len(real)), rng.choice(fake, len(fake))) for _ in range(rounds)]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
