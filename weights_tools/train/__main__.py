@@ -38,7 +38,8 @@ def _prepare(options: argparse.Namespace) -> int:
     if "swaps" in options.only:
         swaps.prepare(options.cache, {"ciplab-real": 600, "ffhq-real": 250}, seed=7)
     if "autoencoders" in options.only:
-        autoencoders.prepare(options.cache, steps=600, each=500, seed=5)
+        autoencoders.prepare(options.cache, "recon", steps=600, each=500, seed=5)
+        autoencoders.prepare(options.cache, "fine", steps=500, each=500, seed=6)
     return DONE
 
 

@@ -4,11 +4,14 @@ Called by `prepare`. A generator leaves traces of how it makes a large picture f
 by repeating pixels, by bilinear interpolation or by transposed convolutions, each followed by
 convolutions. Three autoencoders, one of each kind, are trained on real training faces for a few
 minutes; what they make of a real face is a fake whose real counterpart shows the same person in
-the same light. The later steps of each also please a small patch discriminator, so that fakes
-are not merely smooth.
+the same light. The later steps of each also please a small patch discriminator.
 
-Written to the cache: recon.npz with real, fake uint8 [n, 256, 256, 3] (the upper left `side`
-pixels count), side [n], kind [n] (0 nearest, 1 bilinear, 2 transposed), box [n, 4],
+There are two sets of three. "recon" squeezes to an eighth of the size and comes out soft: alone it
+teaches that soft is fake. "fine" squeezes to a quarter, and its fakes are sharpened until their
+fine detail is as strong as the real's, so that only the kind of detail is left to tell.
+
+Written to the cache: recon.npz and fine.npz with real, fake uint8 [n, 256, 256, 3] (the upper left
+`side` pixels count), side [n], kind [n] (0 nearest, 1 bilinear, 2 transposed), box [n, 4],
 landmarks [n, 5, 2], source [n] (set name), index [n] (in that set).
 """
 
@@ -29,17 +32,33 @@ from . import sets
 KINDS = ("nearest", "bilinear", "transposed")
 LARGEST = 256
 _SIDES = (128, 160, 192, 224, 256)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One set of three: widths of the layers that halve the size, channels between encoder and
+    decoder, side of the training crops, whether the detail is made as strong as the real's."""
+
+    widths: tuple[int, ...]
+    latent: int
+    side: int
+    sharpen: bool
+
+
+PLANS = {
+    "recon": Plan((16, 32, 48), 24, 96, False),
+    "fine": Plan((24, 48), 16, 64, True),
+}
 _MARGIN = 1.9  # side of the square around the face, in longer sides of its box
 
 
 class Autoencoder(nn.Module):
-    """To an eighth of the size and back; input and output [n, 3, h, w] in [-1, 1]."""
+    """To a fraction of the size and back; input and output [n, 3, h, w] in [-1, 1]."""
 
-    def __init__(self, kind: str, latent: int = 24) -> None:
+    def __init__(self, kind: str, plan: Plan) -> None:
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"autoencoder {kind!r} is none of {', '.join(KINDS)}")
-        widths = (16, 32, 48)
 
         def down(a: int, b: int) -> list[nn.Module]:
             return [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2)]
@@ -50,17 +69,15 @@ class Autoencoder(nn.Module):
             grow = nn.Upsample(scale_factor=2, mode=kind)
             return [grow, nn.Conv2d(a, b, 3, padding=1), nn.LeakyReLU(0.2)]
 
-        a, b, c = widths
-        self.encode = nn.Sequential(
-            *down(3, a), *down(a, b), *down(b, c), nn.Conv2d(c, latent, 3, padding=1)
-        )
+        widths = plan.widths
+        encode = [m for a, b in zip((3, *widths), widths, strict=False) for m in down(a, b)]
+        self.encode = nn.Sequential(*encode, nn.Conv2d(widths[-1], plan.latent, 3, padding=1))
+        steps = zip((widths[-1], *widths[::-1]), widths[::-1], strict=False)
         self.decode = nn.Sequential(
-            nn.Conv2d(latent, c, 3, padding=1),
+            nn.Conv2d(plan.latent, widths[-1], 3, padding=1),
             nn.LeakyReLU(0.2),
-            *up(c, c),
-            *up(c, b),
-            *up(b, a),
-            nn.Conv2d(a, 3, 3, padding=1),
+            *[m for a, b in steps for m in up(a, b)],
+            nn.Conv2d(widths[0], 3, 3, padding=1),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -113,11 +130,11 @@ def face_square(
     return crop, box, (pictures.landmarks[index] - (left, top)) * scale
 
 
-def train(kind: str, crops: np.ndarray, steps: int, seed: int) -> Autoencoder:
-    """An autoencoder of `kind` for crops uint8 [n, 96, 96, 3]."""
+def train(kind: str, plan: Plan, crops: np.ndarray, steps: int, seed: int) -> Autoencoder:
+    """An autoencoder of `kind` for crops uint8 [n, side, side, 3]."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network, critic = Autoencoder(kind), _critic()
+    network, critic = Autoencoder(kind, plan), _critic()
     optimiser = torch.optim.Adam(network.parameters(), 2e-3, betas=(0.5, 0.99))
     opponent = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.5, 0.99))
     for step in tqdm(range(steps), desc=f"autoencoder {kind}", mininterval=5):
@@ -151,18 +168,42 @@ def reconstruct(network: Autoencoder, crop: np.ndarray) -> np.ndarray:
     return y.numpy().transpose(1, 2, 0)
 
 
-def prepare(cache: Path, *, steps: int, each: int, seed: int) -> None:
-    """Train the three and write recon.npz: `each` reconstructions of every kind."""
-    rng = np.random.default_rng(seed)
-    loaded = [sets.load(cache, name) for name in ("ciplab-real", "ffhq-real", "utk-real")]
+def as_sharp(picture: np.ndarray, model: np.ndarray, most: float = 3.0) -> np.ndarray:
+    """`picture` with its fine detail amplified, at most `most` times, to the strength of the
+    detail of `model`; softer ones only."""
+    soft = cv2.GaussianBlur(picture, (0, 0), 1.2).astype(np.float32)
+    detail = picture - soft
+    wanted = float((model - cv2.GaussianBlur(model, (0, 0), 1.2).astype(np.float32)).std())
+    gain = min(max(wanted / max(float(detail.std()), 1e-3), 1.0), most)
+    return np.clip(soft + gain * detail + 0.5, 0, 255).astype(np.uint8)
+
+
+def load(cache: Path, name: str, kind: str) -> Autoencoder:
+    """A trained one of the set `name`."""
+    network = Autoencoder(kind, PLANS[name])
+    state = torch.load(cache / f"autoencoder-{name}-{kind}.pth", weights_only=True)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def fake_of(network: Autoencoder, plan: Plan, crop: np.ndarray) -> np.ndarray:
+    """The fake that a set's autoencoder makes of a crop."""
+    made = reconstruct(network, crop)
+    return as_sharp(made, crop) if plan.sharpen else made
+
+
+def prepare(cache: Path, name: str, *, steps: int, each: int, seed: int) -> None:
+    """Train the three of the set `name` and write NAME.npz: `each` fakes of every kind."""
+    rng, plan = np.random.default_rng(seed), PLANS[name]
+    loaded = [sets.load(cache, n) for n in ("ciplab-real", "ffhq-real", "utk-real")]
     places = [(s, int(i)) for s in loaded[:2] for i in s.indices(sets.TRAIN)]
     soft = [(loaded[2], int(i)) for i in loaded[2].indices(sets.TRAIN)]
-    crops = np.stack([face_square(s, i, 1.6, 96)[0] for s, i in places + soft[:300]])
+    crops = np.stack([face_square(s, i, 1.6, plan.side)[0] for s, i in places + soft[:300]])
     names = ("real", "fake", "side", "kind", "box", "landmarks", "source", "index")
-    columns: dict[str, list[object]] = {name: [] for name in names}
+    columns: dict[str, list[object]] = {n: [] for n in names}
     for number, kind in enumerate(KINDS):
-        network = train(kind, crops, steps, seed + number)
-        torch.save(network.state_dict(), cache / f"autoencoder-{kind}.pth")
+        network = train(kind, plan, crops, steps, seed + number)
+        torch.save(network.state_dict(), cache / f"autoencoder-{name}-{kind}.pth")
         chosen = [places[i] for i in rng.permutation(len(places))[: each * 3 // 4]]
         chosen += [soft[i] for i in rng.permutation(len(soft))[: each - len(chosen)]]
         for pictures, index in tqdm(chosen, desc=f"reconstruct {kind}", mininterval=5):
@@ -171,7 +212,7 @@ def prepare(cache: Path, *, steps: int, each: int, seed: int) -> None:
             pad = ((0, LARGEST - side), (0, LARGEST - side), (0, 0))
             row = (
                 np.pad(crop, pad),
-                np.pad(reconstruct(network, crop), pad),
+                np.pad(fake_of(network, plan, crop), pad),
                 side,
                 number,
                 box,
@@ -179,6 +220,6 @@ def prepare(cache: Path, *, steps: int, each: int, seed: int) -> None:
                 pictures.name,
                 index,
             )
-            for name, value in zip(names, row, strict=True):
-                columns[name].append(value)
-    np.savez(cache / "recon.npz", **{k: np.array(v) for k, v in columns.items()})
+            for column, value in zip(names, row, strict=True):
+                columns[column].append(value)
+    np.savez(cache / f"{name}.npz", **{k: np.array(v) for k, v in columns.items()})

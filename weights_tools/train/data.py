@@ -6,7 +6,8 @@ so that a resumed run sees what an uninterrupted one would have seen. Kinds of p
     blend      a real and its self-blended copy (forge.self_blend)
     swap       a real and the same with another person's face or parts, quick blending
     poisson    the same, solved with Poisson blending beforehand (prepare.py)
-    recon      a real and what an autoencoder made of it (autoencoders.py)
+    recon      a real and what an autoencoder made of it, soft (autoencoders.py)
+    fine       the same by autoencoders that keep more, as sharp as the real
     composite  a composite by hand (CIPLAB) and a real of that set
     portrait   a diffusion portrait and a photograph, brought to the same face size
 """
@@ -21,8 +22,8 @@ import torch
 from . import forge, masks, sets
 from .augment import MARGIN, History
 
-KINDS = ("blend", "swap", "poisson", "recon", "composite", "portrait")
-_SAME_SOURCE = ("blend", "swap", "poisson", "recon")
+KINDS = ("blend", "swap", "poisson", "recon", "composite", "portrait", "fine")
+_SAME_SOURCE = ("blend", "swap", "poisson", "recon", "fine")
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -61,7 +62,7 @@ class Pairs(torch.utils.data.Dataset):
         self.real_weights = np.array([reals[n] for n in self.reals])
         self.real_weights /= self.real_weights.sum()
         self.made = {
-            k: np.load(cache / f"{k}.npz") for k in ("recon", "poisson") if k in self.kinds
+            k: np.load(cache / f"{k}.npz") for k in ("recon", "fine", "poisson") if k in self.kinds
         }
         self.made = {k: {f: v[f] for f in v.files} for k, v in self.made.items()}
 
@@ -118,7 +119,7 @@ class Pairs(torch.utils.data.Dataset):
         if kind in self.made:
             made = self.made[kind]
             row = int(rng.integers(len(made["box"])))
-            if kind == "recon":
+            if kind in ("recon", "fine"):
                 side = made["side"][row]
                 pair = made["real"][row, :side, :side], made["fake"][row, :side, :side]
                 return [(p, made["box"][row]) for p in pair]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from . import autoencoders, forge, masks, sets, swaps
 from .augment import MARGIN, crop_square, face_crop
@@ -58,16 +57,16 @@ def _swaps(
 
 
 def _recons(
-    cache: Path, pictures: sets.PictureSet, places: np.ndarray, size: int
+    cache: Path, name: str, pictures: sets.PictureSet, places: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     real, fake = [], []
+    plan = autoencoders.PLANS[name]
+    networks = [autoencoders.load(cache, name, kind) for kind in autoencoders.KINDS]
     for number, i in enumerate(places):
-        kind = autoencoders.KINDS[number % len(autoencoders.KINDS)]
-        network = autoencoders.Autoencoder(kind)
-        network.load_state_dict(torch.load(cache / f"autoencoder-{kind}.pth", weights_only=True))
         crop, box, _ = autoencoders.face_square(pictures, int(i), 1.9, 256)
+        made = autoencoders.fake_of(networks[number % len(networks)], plan, crop)
         real.append(face_crop(crop, box, size))
-        fake.append(face_crop(autoencoders.reconstruct(network, crop), box, size))
+        fake.append(face_crop(made, box, size))
     return np.stack(real), np.stack(fake)
 
 
@@ -90,6 +89,8 @@ def load(cache: Path, part: int, size: int) -> dict[str, tuple[np.ndarray, np.nd
         "blend": _blends(loaded["ciplab-real"], places["ciplab-real"], size, rng),
         "swap": _swaps(loaded["ciplab-real"], places["ciplab-real"][:80], size, rng),
     }
-    if all((cache / f"autoencoder-{kind}.pth").exists() for kind in autoencoders.KINDS):
-        result["recon"] = _recons(cache, loaded["ffhq-real"], places["ffhq-real"], size)
+    for name in autoencoders.PLANS:
+        if all((cache / f"autoencoder-{name}-{k}.pth").exists() for k in autoencoders.KINDS):
+            ffhq = loaded["ffhq-real"]
+            result[name] = _recons(cache, name, ffhq, places["ffhq-real"], size)
     return result
