@@ -443,7 +443,12 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("folder", nargs="*", metavar="DIR", help="folder with real/ and fake/, at any depth")
     add("--model", metavar="FILE", help="model file (default: the library's)")
-    add("--alterations", default="all", metavar="NAMES", help="all (default), none, or a,b,...")
+    add(
+        "--alterations",
+        default="all",
+        metavar="NAMES",
+        help="all (default), none, or names with commas; jpeg=25 is one with its own parameter",
+    )
     add("--levels", default="1,2,3,4,5", metavar="N,N", help="levels (default: 1,2,3,4,5)")
     add("--list", action="store_true", help="print the alterations and stop")
     add("--control", action="store_true", help="only the control: no model is run")
@@ -487,6 +492,7 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
         metavar="S",
         help="share of the fakes that may be called real (default: 0.05)",
     )
+    add("--model-name", metavar="TEXT", help="name for people (default: as it is)")
     _add_pictures(parser)
     parser.set_defaults(run=_with_evaluation("run_calibrate"))
 

@@ -41,7 +41,7 @@ CPU_ALL = 0xFFFFFFFF
 _E_NO_FACE = -8
 _E_NUMERIC = -11
 _RGB8 = 1
-_FACE_WHOLE, _FACE_DETECT = 0, 2
+_FACE_WHOLE, _FACE_BOX, _FACE_DETECT = 0, 1, 2
 
 #: Called with (step name, float32 array NHWC [n, h, w, c]); the array is a copy.
 StepTap = Callable[[str, np.ndarray], None]
@@ -441,8 +441,14 @@ class Classifier(_Handle):
         )
         _check(status, error)
 
-    def score(self, pixels: np.ndarray, *, whole: bool = False) -> FaceScore | None:
-        """Score the largest face of uint8 RGB [height, width, 3], or the whole picture.
+    def score(
+        self,
+        pixels: np.ndarray,
+        *,
+        whole: bool = False,
+        box: tuple[float, float, float, float] | None = None,
+    ) -> FaceScore | None:
+        """Score the largest face of uint8 RGB [height, width, 3], or what `box` or `whole` say.
 
         None if the detector finds no face; EngineError for everything else.
         """
@@ -452,6 +458,8 @@ class Classifier(_Handle):
         height, width, _ = data.shape
         image = _Image(data.ctypes.data, width, height, width * 3, _RGB8, None)
         face = _Face(_FACE_WHOLE if whole else _FACE_DETECT)
+        if box is not None:
+            face = _Face(_FACE_BOX, _Box(*box))
         result, error = _Result(), _Error()
         self._c.ef_result_init(byref(result), ctypes.sizeof(result))
         status = self._c.ef_classify_face(

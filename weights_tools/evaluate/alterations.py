@@ -72,29 +72,70 @@ def random_for(key: str, name: str, level: int) -> Rng:
 
 
 def alter(pixels: np.ndarray, name: str, level: int, key: str) -> np.ndarray:
-    """The picture after one alteration; ValueError if there is no such cell on pictures."""
-    row = BY_NAME.get(name)
+    """The picture after one alteration; ValueError if there is no such cell on pictures.
+
+    Level 0 is one outside the table: then the name ends in its parameter, `gaussian_blur=2`.
+    """
+    change, value = _cell(name, level)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"a picture is uint8 [height, width, 3], not {pixels.shape}")
+    return change(np.ascontiguousarray(pixels), value, random_for(key, name, level))
+
+
+def _cell(name: str, level: int) -> tuple[Change, Value]:
+    base, equals, text = name.partition("=")
+    row = BY_NAME.get(base)
     if row is None:
-        raise ValueError(f"there is no alteration {name!r}; there are {', '.join(BY_NAME)}")
+        raise ValueError(f"there is no alteration {base!r}; there are {', '.join(BY_NAME)}")
     if row.change is None:
-        raise ValueError(f"{name} alters clips, not pictures")
+        raise ValueError(f"{base} alters clips, not pictures")
+    if bool(equals) != (level == 0):
+        raise ValueError(f"{name}: a level is 1 to 5, or 0 with a parameter in the name")
+    if equals:
+        value = _parse_value(name, text)
+        # Between a tenth of the mildest and ten times the strongest nothing can go wrong.
+        values = [v for v in row.values if isinstance(v, int | float)]
+        if len(values) < len(LEVELS) or not min(values) / 10 <= value <= max(values) * 10:
+            raise ValueError(f"{name}: {row.what} cannot be that")
+        return row.change, value
     if level not in row.levels():
         raise ValueError(f"{name} has no level {level}")
     value = row.values[level - 1]
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"a picture is uint8 [height, width, 3], not {pixels.shape}")
-    return row.change(np.ascontiguousarray(pixels), value, random_for(key, name, level))
+    return row.change, value  # type: ignore[return-value]
+
+
+def _parse_value(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: {text!r} is not a number")
+    return value
 
 
 def cells(names: list[str] | None = None, levels: list[int] | None = None) -> list[tuple[str, int]]:
-    """All (name, level) on pictures, of these names and levels if given, in the table's order."""
-    return [
+    """All (name, level) on pictures, of these names and levels if given, in the table's order.
+
+    Names with a parameter follow as they are. ValueError for one that there is not.
+    """
+    own = [(name, 0) for name in names or [] if "=" in name]
+    for name, level in own:
+        _cell(name, level)
+    for name in names or []:
+        base = name.partition("=")[0]
+        if base not in BY_NAME:
+            raise ValueError(f"there is no alteration {base!r}; there are {', '.join(BY_NAME)}")
+        if not BY_NAME[base].on_pictures:
+            raise ValueError(f"{base} alters clips, not pictures")
+    table = [
         (row.name, level)
         for row in TABLE
         if row.on_pictures and (names is None or row.name in names)
         for level in row.levels()
         if levels is None or level in levels
     ]
+    return table + own
 
 
 def mix_cell(key: str) -> tuple[str, int] | None:

@@ -122,17 +122,23 @@ def _share(true: np.ndarray) -> Estimate:
 
 
 def write(
-    model: str | os.PathLike[str], out: str | os.PathLike[str], fitted: Calibration, on: str
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    fitted: Calibration,
+    on: str,
+    name: str | None = None,
 ) -> str:
     """The model with its new temperature and thresholds; returns the new file's hash.
 
     `on` says in a few words what the validation pictures were; it goes into `x.calibration`.
+    `name`, if given, replaces the model's.
     """
     with open(model, "rb") as file:
         entries = read_header(file)[1]
     dtype = "f16" if any(entry.dtype == "F16" for entry in entries.values()) else "f32"
     arch, tensors, meta = read_model(model)
     meta.temperature, meta.thresholds = fitted.temperature, fitted.thresholds
+    meta.name = name or meta.name
     meta.extra["x.calibration"] = (
         f"temperature and thresholds from {fitted.real} real and {fitted.fake} fake faces ({on}): "
         f"{fitted.real_as_fake.value:.1%} of the real called fake, "

@@ -31,7 +31,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.list:
         print(_list_text())
         return DONE
-    chosen = cells(_names(args.alterations), _levels(args.levels))
+    chosen = _cells(args.alterations, args.levels)
     found, pictures = _pictures(args)
     preparation = Preparation(args.side, args.encode)
     library = _library(args.library)
@@ -91,7 +91,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
         logits = np.concatenate([scores.logits[(part, 0)] for part in parts])
         fake = np.tile(scores.fake, len(parts))
     fitted = calibration.fit(logits, fake, meta.temperature, args.real_as_fake, args.fake_as_real)
-    digest = calibration.write(args.model, args.out, fitted, " and ".join(parts))
+    digest = calibration.write(args.model, args.out, fitted, " and ".join(parts), args.model_name)
     print(_calibration_text(fitted, meta, int(np.isnan(logits).sum()), len(logits)))
     print(f"wrote        {args.out} ({digest})")
     return DONE
@@ -204,15 +204,12 @@ def _notes(found: Found, scores: bench.Scores, preparation: Preparation) -> list
 # ---- arguments ----
 
 
-def _names(text: str) -> list[str] | None:
-    if text == "all":
-        return None
-    names = [] if text == "none" else text.split(",")
-    known = [row.name for row in TABLE]
-    for name in names:
-        if name not in known:
-            raise InputRefused(f"there is no alteration {name!r}; there are {', '.join(known)}")
-    return names
+def _cells(names: str, levels: str) -> list[bench.Cell]:
+    try:
+        chosen = None if names == "all" else [] if names == "none" else names.split(",")
+        return cells(chosen, _levels(levels))
+    except ValueError as error:
+        raise InputRefused(f"--alterations {names}: {error}") from error
 
 
 def _levels(text: str) -> list[int]:

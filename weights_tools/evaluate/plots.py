@@ -27,7 +27,7 @@ def write(report: Report, folder: str | os.PathLike[str]) -> list[Path]:
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     drawn = {"overview.png": _overview}
-    if report.summary.cells:
+    if any(cell.level for cell in report.summary.cells):
         drawn["alterations.png"] = _alterations
     for name, draw in drawn.items():
         figure = draw(report)
@@ -100,7 +100,7 @@ def _histogram(axes: Axes, report: Report) -> None:
 
 
 def _alterations(report: Report) -> Figure:
-    names = list(dict.fromkeys(cell.name for cell in report.summary.cells))
+    names = list(dict.fromkeys(cell.name for cell in report.summary.cells if cell.level))
     columns = min(6, len(names))
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(2.3 * columns + 0.6, 2.1 * lines + 0.6), layout="constrained")
@@ -109,8 +109,7 @@ def _alterations(report: Report) -> Figure:
         _levels(axes, report, [cell for cell in report.summary.cells if cell.name == name])
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
-    figure.supxlabel("level")
-    figure.supylabel("AUC, and share without a face (dotted)")
+    figure.supxlabel("level; solid: AUC, dotted: share without a face, grey: clean", fontsize=8)
     return figure
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .bench import CLEAN, MIX, Cell, Figures, Scores, Summary
+from .bench import CLEAN, Cell, Figures, Scores, Summary
 from .control import Row
 from .metrics import Estimate
 from .pictures import Preparation
@@ -58,8 +58,8 @@ def plain(value: object) -> object:
 
 
 def cell_name(cell: Cell) -> str:
-    """jpeg:3; clean and dfdc_like have no level."""
-    return cell[0] if cell[0] in (CLEAN, MIX) else f"{cell[0]}:{cell[1]}"
+    """jpeg:3, jpeg=25, clean, dfdc_like."""
+    return f"{cell[0]}:{cell[1]}" if cell[1] else cell[0]
 
 
 def as_json(report: Report) -> str:
