@@ -93,10 +93,11 @@ def _cell(name: str, level: int) -> tuple[Change, Value]:
         raise ValueError(f"{name}: a level is 1 to 5, or 0 with a parameter in the name")
     if equals:
         value = _parse_value(name, text)
-        # Between a tenth of the mildest and ten times the strongest nothing can go wrong.
         values = [v for v in row.values if isinstance(v, int | float)]
-        if len(values) < len(LEVELS) or not min(values) / 10 <= value <= max(values) * 10:
-            raise ValueError(f"{name}: {row.what} cannot be that")
+        if len(values) < len(LEVELS):
+            raise ValueError(f"{base} has levels only")
+        if not min(values) <= value <= max(values):
+            raise ValueError(f"{name}: {min(values):g} to {max(values):g} is the levels' range")
         return row.change, value
     if level not in row.levels():
         raise ValueError(f"{name} has no level {level}")
@@ -165,18 +166,25 @@ def _box_blur(pixels: np.ndarray, side: float, _rng: Rng) -> np.ndarray:
 
 def _motion_blur(pixels: np.ndarray, length: float, rng: Rng) -> np.ndarray:
     """Along a line of so many pixels in a random direction."""
-    side = int(length)
-    angle = rng.uniform(0, math.pi)
-    reach = (side - 1) / 2
-    # Drawn with fractions of 1/16 pixel, so that the line is as long in every direction.
-    ends = [
-        tuple(round((reach + sign * reach * f(angle)) * 16) for f in (math.cos, math.sin))
-        for sign in (-1, 1)
-    ]
-    kernel = np.zeros((side, side), np.uint8)
-    cv2.line(kernel, ends[0], ends[1], 255, 1, cv2.LINE_AA, 4)
-    weights = kernel.astype(np.float32) / kernel.sum(dtype=np.float64)
-    return cv2.filter2D(pixels, -1, weights.astype(np.float32), borderType=cv2.BORDER_REFLECT_101)
+    kernel = line_kernel(length, rng.uniform(0, math.pi))
+    return cv2.filter2D(pixels, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+
+
+def line_kernel(length: float, angle: float) -> np.ndarray:
+    """float32 [n, n] that sums to 1: points along a line through the middle, at `angle` radians.
+
+    Each point is shared between its four neighbours, so that no direction is thicker.
+    """
+    half = math.ceil((length - 1) / 2)
+    along = np.linspace(-(length - 1) / 2, (length - 1) / 2, 16 * math.ceil(length))
+    kernel = np.zeros((2 * half + 3,) * 2)
+    x, y = along * math.cos(angle) + half + 1, along * math.sin(angle) + half + 1
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    fx, fy = x - left, y - top
+    for dy, wy in ((0, 1 - fy), (1, fy)):
+        for dx, wx in ((0, 1 - fx), (1, fx)):
+            np.add.at(kernel, (top + dy, left + dx), wy * wx)
+    return (kernel / kernel.sum()).astype(np.float32)
 
 
 def _resolution(pixels: np.ndarray, factor: float, _rng: Rng) -> np.ndarray:
