@@ -451,7 +451,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     )
     add("--levels", default="1,2,3,4,5", metavar="N,N", help="levels (default: 1,2,3,4,5)")
     add("--list", action="store_true", help="print the alterations and stop")
-    add("--control", action="store_true", help="only the control: no model is run")
+    only = parser.add_mutually_exclusive_group().add_argument
+    only("--control", action="store_true", help="only the control: no model is run")
+    only("--no-control", action="store_true", help="all but the control")
     _add_pictures(parser)
     add("--bootstrap", type=_rounds, default=1000, metavar="N", help="resamples (default: 1000)")
     add("--json", type=Path, metavar="FILE", help="write everything, logits included")

@@ -59,7 +59,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
         rounds=args.bootstrap,
         scores=scores,
         summary=bench.summarise(scores, meta.temperature, meta.thresholds, args.bootstrap),
-        control=_control(scores.pictures, library, preparation, args.bootstrap),
+        control=[]
+        if args.no_control
+        else _control(scores.pictures, library, preparation, args.bootstrap),
         notes=_notes(found, scores, preparation),
     )
     print(report.as_text(result))

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from ..engine import EngineError, Library
 from .alterations import encode
@@ -112,16 +113,25 @@ def out_of_fold(
     values: np.ndarray, fake: np.ndarray, keys: np.ndarray, folds: int = _FOLDS, seed: int = 1
 ) -> np.ndarray:
     """Each picture's score by a regression fitted to the other folds."""
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=300)),
-        {"logisticregression__C": _STRENGTHS},
-        scoring="roc_auc",
+    regression = LogisticRegressionCV(
+        Cs=_STRENGTHS,
         cv=3,
+        l1_ratios=(0.0,),
+        scoring="roc_auc",
+        class_weight="balanced",
+        max_iter=300,
+        use_legacy_attributes=False,
     )
     outer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
+    # The matrices are small: threads would wait for one another longer than they compute.
+    with threadpool_limits(1), warnings.catch_warnings():
         # A weakly regularised candidate may stop early; the search then judges what it reached.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return cross_val_predict(
-            search, values, fake, groups=keys, cv=outer, method="decision_function"
+            make_pipeline(StandardScaler(), regression),
+            values,
+            fake,
+            groups=keys,
+            cv=outer,
+            method="decision_function",
         )
