@@ -1,0 +1,137 @@
+"""The control: how far one gets without looking at a face at all.
+
+Called by commands.py. If a thumbnail of 8 x 8 pixels, the sharpness or the size of the file
+already tells real from fake, then the two classes of the set went through different hands, and a
+model's AUC on it is no proof of skill. Each row is the AUC of a logistic regression over a few
+such features, cross-validated: a picture is scored by a regression that saw neither it nor a
+picture of the same key.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from ..engine import EngineError, Library
+from .alterations import encode
+from .metrics import Bootstrap, Estimate, auc, estimate
+from .pictures import Picture, Preparation
+
+_FOLDS = 5
+_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation, chosen inside each fold
+
+
+@dataclass
+class Features:
+    """Of the pictures that could be read: name of a group of features -> float64 [n, features]."""
+
+    pictures: list[Picture]
+    groups: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one group of features reaches."""
+
+    features: str
+    auc: Estimate
+
+
+def features(pictures: list[Picture], library: Library, preparation: Preparation) -> Features:
+    """Measures every picture as the model gets it, and its file as it lies on the disk."""
+    kept, rows = [], []
+    for picture in pictures:
+        try:
+            with open(picture.path, "rb") as file:
+                decoded = library.decode(file.read())
+        except (EngineError, OSError):
+            continue  # the evaluation tells
+        kept.append(picture)
+        rows.append(_measure(decoded, os.path.getsize(picture.path), preparation))
+    names = list(rows[0]) if rows else []
+    return Features(kept, {name: np.array([row[name] for row in rows]) for name in names})
+
+
+def _measure(decoded: np.ndarray, size: int, preparation: Preparation) -> dict[str, list[float]]:
+    begun = preparation.begin(decoded)
+    pixels = preparation.end(begun)
+    height, width = decoded.shape[:2]
+    found = {
+        "8x8 thumbnail": thumbnail(pixels),
+        "sharpness": sharpness(pixels),
+        "size in pixels": [math.log(height), math.log(width)],
+        "file size": [math.log(size), math.log(size / (height * width))],
+    }
+    if preparation.quality:
+        found["file size after encoding"] = [math.log(len(encode(begun, preparation.quality)))]
+    return found
+
+
+def thumbnail(pixels: np.ndarray) -> list[float]:
+    """192 values in [0, 1]."""
+    small = cv2.resize(pixels, (8, 8), interpolation=cv2.INTER_AREA)
+    return (small.reshape(-1) / 255.0).tolist()
+
+
+def sharpness(pixels: np.ndarray) -> list[float]:
+    """Logarithms of the Laplacian's variance, at full size and at a half."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return [math.log(1e-3 + cv2.Laplacian(g, cv2.CV_32F).var()) for g in (grey, half)]
+
+
+def rows(measured: Features, rounds: int = 1000, seed: int = 1) -> list[Row]:
+    """One row for each group and one for all; none if there are too few pictures to divide."""
+    fake = np.array([picture.fake for picture in measured.pictures], bool)
+    keys = np.array([picture.key for picture in measured.pictures])
+    # The inner division needs two keys of each class in what the outer one leaves it.
+    least = min(len(np.unique(keys[fake == c])) for c in (False, True)) if len(keys) else 0
+    folds = min(_FOLDS, least)
+    if folds < 4:
+        return []
+    bootstrap = Bootstrap(fake, rounds, seed)
+    together = {**measured.groups, "all of these": np.hstack(list(measured.groups.values()))}
+    result = []
+    for name, values in together.items():
+        scores = out_of_fold(values, fake, keys, folds, seed)
+        result.append(Row(name, estimate(auc(scores, fake), bootstrap.auc(scores))))
+    return result
+
+
+def out_of_fold(
+    values: np.ndarray, fake: np.ndarray, keys: np.ndarray, folds: int = _FOLDS, seed: int = 1
+) -> np.ndarray:
+    """Each picture's score by a regression fitted to the other folds."""
+    regression = LogisticRegressionCV(
+        Cs=_STRENGTHS,
+        cv=3,
+        l1_ratios=(0.0,),
+        scoring="roc_auc",
+        class_weight="balanced",
+        max_iter=300,
+        use_legacy_attributes=False,
+    )
+    outer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    # The matrices are small: threads would wait for one another longer than they compute.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # A weakly regularised candidate may stop early; the search then judges what it reached.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return cross_val_predict(
+            make_pipeline(StandardScaler(), regression),
+            values,
+            fake,
+            groups=keys,
+            cv=outer,
+            method="decision_function",
+        )
