@@ -20,7 +20,7 @@ from weights_tools.checkpoint import open_checkpoint  # noqa: E402
 from weights_tools.convert import Options, convert  # noqa: E402
 from weights_tools.forward import forward  # noqa: E402
 from weights_tools.model_file import read_model  # noqa: E402
-from weights_tools.train import attention, data, loop, network, sets  # noqa: E402
+from weights_tools.train import attention, data, export, loop, network, sets  # noqa: E402
 from weights_tools.train.recipe import parse  # noqa: E402
 
 RECIPE = """
@@ -66,17 +66,23 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", ["b0", "lite0"])
-def test_converted_weights_compute_the_same(tmp_path, name):
+def lived_in(name):
+    """A network whose statistics and scales are not 0 and 1."""
     torch.manual_seed(1)
     made = network.Network(name)
     made.train()
-    with torch.no_grad():  # statistics and scales that are not 0 and 1
+    with torch.no_grad():
         for parameter in made.parameters():
             if parameter.ndim == 1:
                 parameter += 0.1 * torch.randn_like(parameter)
-        made(torch.randn(4, 3, 64, 64))
-    made.eval()
+        for _ in range(8):
+            made(torch.randn(4, 3, 64, 64))
+    return made.eval()
+
+
+@pytest.mark.parametrize("name", ["b0", "lite0"])
+def test_converted_weights_compute_the_same(tmp_path, name):
+    made = lived_in(name)
     source, out = tmp_path / "w.pth", tmp_path / "w.safetensors"
     torch.save(made.state_dict(), source)
     convert(source, out, Options(output="sigmoid", fake=0, input=(64, 64)))
@@ -87,6 +93,27 @@ def test_converted_weights_compute_the_same(tmp_path, name):
     got = forward(arch, tensors, x.numpy(), metadata.padding)
     assert np.allclose(got[:, 0], expected, atol=1e-4)
     assert arch.variant == name
+
+
+@pytest.mark.parametrize("name", ["b0", "lite0"])
+def test_rounded_weights_lose_nothing_in_f16(tmp_path, name):
+    made = lived_in(name)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        before = made(x)
+        export.rounded(made)
+        after = made(x)
+    assert 0 < float((before - after).abs().max()) < 0.05
+    source, whole, half = (tmp_path / n for n in ("w.pth", "f32.safetensors", "f16.safetensors"))
+    torch.save(made.state_dict(), source)
+    for out, dtype in ((whole, "f32"), (half, "f16")):
+        convert(source, out, Options(output="sigmoid", fake=0, input=(64, 64), dtype=dtype))
+    logits = []
+    for out in (whole, half):
+        arch, tensors, metadata = read_model(out)
+        logits.append(forward(arch, tensors, x.numpy(), metadata.padding)[:, 0])
+    assert np.allclose(logits[1], after.numpy(), atol=2e-5)
+    assert np.allclose(logits[0], logits[1], atol=2e-5)
 
 
 def test_start_opens_the_gates_and_refuses_other_networks(initial):

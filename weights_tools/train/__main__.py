@@ -39,7 +39,7 @@ def _prepare(options: argparse.Namespace) -> int:
         swaps.prepare(options.cache, {"ciplab-real": 600, "ffhq-real": 250}, seed=7)
     if "autoencoders" in options.only:
         autoencoders.prepare(options.cache, "recon", steps=600, each=500, seed=5)
-        autoencoders.prepare(options.cache, "fine", steps=500, each=500, seed=6)
+        autoencoders.prepare(options.cache, "fine", steps=250, each=500, seed=6)
     return DONE
 
 
@@ -77,6 +77,13 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _curves(options: argparse.Namespace) -> int:
     curves.draw(options.run / "history.jsonl", options.out)
+    return DONE
+
+
+def _round(options: argparse.Namespace) -> int:
+    network = measure.network_of(options.weights, options.network)
+    export.rounded(network)
+    torch.save(network.state_dict(), options.out)
     return DONE
 
 
@@ -158,6 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("run", type=Path)
     c.add_argument("-o", "--out", type=Path, required=True, help="PNG file")
 
+    c = add("round", "fold and round weights as the model file will hold them")
+    c.add_argument("weights", type=Path)
+    c.add_argument("-o", "--out", type=Path, required=True, help="state dict to write")
+    c.add_argument("--network", default="lite0")
+
     c = add("pictures", "write a part's pictures into folders for `weights_tools evaluate`")
     c.add_argument("--part", choices=sets.PARTS, default="test")
     c.add_argument("--out", type=Path, required=True)
@@ -196,6 +208,7 @@ _COMMANDS = {
     "prepare": _prepare,
     "fit": _fit,
     "curves": _curves,
+    "round": _round,
     "pictures": _export,
     "measure": _measure,
     "parity": _parity,

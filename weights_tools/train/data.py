@@ -121,8 +121,10 @@ class Pairs(torch.utils.data.Dataset):
             row = int(rng.integers(len(made["box"])))
             if kind in ("recon", "fine"):
                 side = made["side"][row]
-                pair = made["real"][row, :side, :side], made["fake"][row, :side, :side]
-                return [(p, made["box"][row]) for p in pair]
+                real, fake = (made[n][row, :side, :side] for n in ("real", "fake"))
+                if kind == "fine" and rng.random() < 0.7:  # its colours alone would tell
+                    fake = forge.match_colours(fake, real, np.ones(real.shape[:2], np.float32))
+                return [(real, made["box"][row]), (fake, made["box"][row])]
             pictures = self.sets[str(made["source"][row])]
             index = int(made["index"][row])
             fake = made[f"fake-{pictures.name}"][made["row"][row]]

@@ -1,7 +1,12 @@
-"""Held-out pictures as folders, for the evaluator that asks libdfnet.
+"""What leaves the training code: weights as they will be stored, held-out pictures as files.
 
-Called by the command `pictures`. KIND/real and KIND/fake get links to nothing: copies in PNG, so
-that both classes have the same, lossless last step. Training pictures never go there.
+Called by the commands `round` and `pictures`. A model file holds the batch normalisations folded
+into the convolutions, in F16. `rounded` does both to a trained network and writes the result back
+as a network of the same names, so that everything measured afterwards is measured on the very
+numbers that are shipped, and `weights_tools convert --dtype f16` loses nothing.
+
+`pictures` writes KIND/real and KIND/fake as PNG, so that both classes have the same, lossless last
+step. Training pictures never go there.
 """
 
 from __future__ import annotations
@@ -10,13 +15,51 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from torch import nn
 
 from . import sets
+from .network import EPSILON, Network
 
 _KINDS = {
     "composite": ("ciplab-real", "ciplab-fake"),
     "portrait": ("ffhq-real", "sd3-fake"),
 }
+
+
+def _half(x: torch.Tensor) -> torch.Tensor:
+    return x.half().double()
+
+
+@torch.no_grad()
+def _round_pair(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    scale = norm.weight.double() / (norm.running_var.double() + EPSILON).sqrt()
+    weight = _half(convolution.weight.double() * scale[:, None, None, None])
+    bias = _half(norm.bias.double() - norm.running_mean.double() * scale)
+    convolution.weight.copy_(weight)
+    # A normalisation that only adds the bias.
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1)
+    norm.weight.fill_((1 + EPSILON) ** 0.5)
+    norm.bias.copy_(bias)
+
+
+@torch.no_grad()
+def rounded(network: Network) -> None:
+    """Fold and round in place; the network is for use only from then on, not for training."""
+    _round_pair(network._conv_stem, network._bn0)
+    for block in network._blocks:
+        if block.block.expand != 1:
+            _round_pair(block._expand_conv, block._bn0)
+        _round_pair(block._depthwise_conv, block._bn1)
+        _round_pair(block._project_conv, block._bn2)
+        layers = [block._se_reduce, block._se_expand] if block.block.squeezed else []
+        for layer in layers:
+            layer.weight.copy_(_half(layer.weight))
+            layer.bias.copy_(_half(layer.bias))
+    _round_pair(network._conv_head, network._bn1)
+    network._fc.weight.copy_(_half(network._fc.weight))
+    network._fc.bias.copy_(_half(network._fc.bias))
 
 
 def pictures(cache: Path, part: int, out: Path) -> dict[str, int]:

