@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* Keys of weights_tools/FORMAT.md that say what a person wants to know; the rest repeats
- * ef_model_info or is long. */
+ * ef_model_info or is long. The x. keys are the model card's: what the default model says
+ * about itself, and any other may. */
 static const char *const keys[] = {"dfnet.license",
                                    "dfnet.source",
                                    "dfnet.source.sha256",
@@ -24,7 +25,11 @@ static const char *const keys[] = {"dfnet.license",
                                    "dfnet.detector",
                                    "dfnet.detector.thresholds",
                                    "dfnet.detector.min_face",
-                                   "dfnet.detector.factor"};
+                                   "dfnet.detector.factor",
+                                   "x.training",
+                                   "x.accuracy",
+                                   "x.limits",
+                                   "x.calibration"};
 
 static void text_field(const char *name, const char *value)
 {
@@ -57,7 +62,7 @@ static void print_text(const ef_model *model, const ef_model_info *i)
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         const char *value = ef_model_metadata(model, keys[k]);
         if (value)
-            text_field(keys[k] + strlen("dfnet."), value);
+            text_field(strchr(keys[k], '.') + 1, value);
     }
     for (int o = 0; o < i->outputs; o++) {
         const char *label = ef_model_label(model, o);

@@ -116,6 +116,18 @@ def test_rounded_weights_lose_nothing_in_f16(tmp_path, name):
     assert np.allclose(logits[0], logits[1], atol=2e-5)
 
 
+def test_the_card_is_added_and_nothing_else(tmp_path):
+    source, out, described = (tmp_path / n for n in ("w.pth", "a.safetensors", "b.safetensors"))
+    torch.save(lived_in("lite0").state_dict(), source)
+    convert(source, out, Options(output="sigmoid", fake=0, input=(64, 64), dtype="f16"))
+    export.card(out, described, {"limits": "None known."})
+    before, after = read_model(out), read_model(described)
+    assert after[2].extra == before[2].extra | {"x.limits": "None known."}
+    assert after[2].thresholds == before[2].thresholds
+    for name, tensor in before[1].items():
+        assert np.array_equal(tensor, after[1][name]), name
+
+
 def test_start_opens_the_gates_and_refuses_other_networks(initial):
     weights = network.initial_weights(initial)
     made = network.Network("b0")

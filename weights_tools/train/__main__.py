@@ -87,6 +87,13 @@ def _round(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _card(options: argparse.Namespace) -> int:
+    texts = {n: getattr(options, n) for n in export.CARD if getattr(options, n) is not None}
+    digest = export.card(options.model, options.out, texts)
+    print(f"wrote     {options.out}, hash {digest}")
+    return DONE
+
+
 def _export(options: argparse.Namespace) -> int:
     folders = export.pictures(options.cache, sets.PARTS.index(options.part), options.out)
     for folder, count in folders.items():
@@ -170,6 +177,12 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("-o", "--out", type=Path, required=True, help="state dict to write")
     c.add_argument("--network", default="lite0")
 
+    c = add("card", "write the model card's texts into a model file")
+    c.add_argument("model", type=Path)
+    c.add_argument("-o", "--out", type=Path, required=True)
+    for name in export.CARD:
+        c.add_argument(f"--{name}", metavar="TEXT")
+
     c = add("pictures", "write a part's pictures into folders for `weights_tools evaluate`")
     c.add_argument("--part", choices=sets.PARTS, default="test")
     c.add_argument("--out", type=Path, required=True)
@@ -209,6 +222,7 @@ _COMMANDS = {
     "fit": _fit,
     "curves": _curves,
     "round": _round,
+    "card": _card,
     "pictures": _export,
     "measure": _measure,
     "parity": _parity,

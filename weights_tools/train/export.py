@@ -1,9 +1,11 @@
 """What leaves the training code: weights as they will be stored, held-out pictures as files.
 
-Called by the commands `round` and `pictures`. A model file holds the batch normalisations folded
-into the convolutions, in F16. `rounded` does both to a trained network and writes the result back
-as a network of the same names, so that everything measured afterwards is measured on the very
-numbers that are shipped, and `weights_tools convert --dtype f16` loses nothing.
+Called by the commands `round`, `card` and `pictures`. A model file holds the batch normalisations
+folded into the convolutions, in F16. `rounded` does both to a trained network and writes the
+result back as a network of the same names, so that everything measured afterwards is measured on
+the very numbers that are shipped, and `weights_tools convert --dtype f16` loses nothing.
+
+`card` writes what people should know into a model file, where `dfnet info` shows it.
 
 `pictures` writes KIND/real and KIND/fake as PNG, so that both classes have the same, lossless last
 step. Training pictures never go there.
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..model_file import read_header, read_model, write_model
 from . import sets
 from .network import EPSILON, Network
 
@@ -60,6 +63,22 @@ def rounded(network: Network) -> None:
     _round_pair(network._conv_head, network._bn1)
     network._fc.weight.copy_(_half(network._fc.weight))
     network._fc.bias.copy_(_half(network._fc.bias))
+
+
+#: Texts of a card, with `x.` before them the keys in the file.
+CARD = ("training", "accuracy", "limits")
+
+
+def card(model: Path, out: Path, texts: dict[str, str]) -> str:
+    """`model` with these texts of its card; returns the new file's hash. Weights, thresholds and
+    the other texts stay. ModelFileError if the file is none or a text is too long."""
+    with model.open("rb") as file:
+        entries = read_header(file)[1]
+    dtype = "f16" if any(entry.dtype == "F16" for entry in entries.values()) else "f32"
+    arch, tensors, meta = read_model(model)
+    meta.extra.update({f"x.{name}": text for name, text in texts.items()})
+    write_model(out, arch, tensors, meta, dtype)
+    return meta.xxh3
 
 
 def pictures(cache: Path, part: int, out: Path) -> dict[str, int]:

@@ -177,7 +177,8 @@ class Run:
             if self.rank:
                 continue
             last = self.step == self.recipe.steps
-            if last or self.step % self.recipe.validate_every == 0:
+            every = self.recipe.validate_every
+            if every and (last or self.step % every == 0):
                 self.validate()
             if last or time.monotonic() - saved > save_every:
                 self.save()

@@ -50,11 +50,11 @@ ALTERED = {
 
 
 def scores(
-    network: Network, cache: Path, part: int, size: int, *, altered: bool = True
+    network: Network, pictures: dict[str, tuple[np.ndarray, np.ndarray]], *, altered: bool = True
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """kind -> (logits of reals, of fakes), mirrored views averaged in."""
+    """kind -> (logits of reals, of fakes), mirrored views averaged in; pictures as by heldout."""
     result = {}
-    for kind, (real, fake) in heldout.load(cache, part, size).items():
+    for kind, (real, fake) in pictures.items():
         result[kind] = (logits(network, real, flip=True), logits(network, fake, flip=True))
         if kind == "composite" and altered:
             for name, change in ALTERED.items():
@@ -68,7 +68,7 @@ def scores(
 def table(weights: Path, name: str, cache: Path, part: int, size: int) -> None:
     """Print one row a kind: counts, AUC, 95 % interval, log loss."""
     network = network_of(weights, name)
-    for kind, (real, fake) in scores(network, cache, part, size).items():
+    for kind, (real, fake) in scores(network, heldout.load(cache, part, size)).items():
         low, high = metrics.interval(real, fake)
         print(
             f"{kind:34} {len(real):4} real {len(fake):4} fake  AUC {metrics.auc(real, fake):.3f}"

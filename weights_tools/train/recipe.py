@@ -30,7 +30,8 @@ class Phase:
 
 @dataclass(frozen=True)
 class Recipe:
-    """See the fields; `pairs` is the number of real-fake pairs of a batch."""
+    """See the fields; `pairs` is the number of real-fake pairs of a batch; `validate_every` 0
+    is never."""
 
     name: str
     phases: tuple[Phase, ...]
