@@ -28,7 +28,7 @@
 #include <immintrin.h>
 #endif
 
-#define MODEL TEST_SOURCE_ROOT "/weights_tools/models/face-b0-baseline.safetensors"
+#define MODEL TEST_SOURCE_ROOT "/weights_tools/models/face-lite0.safetensors"
 #define JPEG TEST_SOURCE_ROOT "/examples/photos/astronaut_face.jpg"
 #if DFN_HAVE_PNG
 #define PNG TEST_SOURCE_ROOT "/examples/photos/astronaut.png"

@@ -10,7 +10,7 @@
 
 #define SHIPPED TEST_SOURCE_ROOT "/examples/pipelines/"
 #define MODELS TEST_SOURCE_ROOT "/weights_tools/models/"
-#define BASELINE MODELS "face-b0-baseline.safetensors"
+#define BASELINE MODELS "face-lite0.safetensors"
 
 static ef_pipeline *parsed(const char *text)
 {
@@ -414,8 +414,8 @@ END_TEST
 START_TEST(models_from_the_pipelines_folder)
 {
     static const char text[] = HEAD REST "[rule]\nkind = mean-prob\n"
-                                         "[model]\nfile = face-b0-baseline.safetensors\n"
-                                         "[model]\nfile = face-b0-baseline.safetensors\n"
+                                         "[model]\nfile = face-lite0.safetensors\n"
+                                         "[model]\nfile = face-lite0.safetensors\n"
                                          "crop = c\nflip = 1\n" CROP;
     char path[4096], link[8192];
     ef_pipeline *p = NULL;
@@ -428,7 +428,7 @@ START_TEST(models_from_the_pipelines_folder)
     size_t size;
     uint8_t *data = test_read_file(BASELINE, &size);
     snprintf(link, sizeof link, "%s",
-             test_temp_file("face-b0-baseline.safetensors", data, size));
+             test_temp_file("face-lite0.safetensors", data, size));
     free(data);
     assert_status(ef_pipeline_load_model(p, 0, NULL, NULL, &m, &err), EF_OK, &err);
     ck_assert_int_eq(m->meta.height, 224);

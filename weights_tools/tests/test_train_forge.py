@@ -47,6 +47,16 @@ def test_masks_cover_their_part_and_stay_inside(drawn, region):
         assert at(marks[0]) > at(marks[1])
 
 
+def test_a_mask_ends_before_the_pictures_edge(drawn):
+    _, _, marks = drawn
+    rng = np.random.default_rng(7)
+    for shift in ((-70, 0), (70, 0), (0, -80), (0, 60)):
+        mask = masks.draw((160, 160), masks.polygons(marks + shift, "face", (), rng), 3.0, rng)
+        assert mask.max() > 0.5
+        edges = (mask[:2], mask[-2:], mask[:, :2], mask[:, -2:])
+        assert not any(edge.any() for edge in edges), shift
+
+
 def test_a_mask_turns_with_the_head(drawn):
     _, _, marks = drawn
     centres = []

@@ -7,7 +7,7 @@ the very numbers that are shipped, and `weights_tools convert --dtype f16` loses
 
 `card` writes what people should know into a model file, where `dfnet info` shows it.
 
-`pictures` writes KIND/real and KIND/fake as PNG, so that both classes have the same, lossless last
+`pictures` writes KIND/real and KIND/fake (if there are any) as PNG, so that both classes have the same, lossless last
 step. Training pictures never go there.
 """
 
@@ -27,6 +27,7 @@ from .network import EPSILON, Network
 _KINDS = {
     "composite": ("ciplab-real", "ciplab-fake"),
     "portrait": ("ffhq-real", "sd3-fake"),
+    "soft": ("utk-real",),  # reals only
 }
 
 
@@ -85,7 +86,7 @@ def pictures(cache: Path, part: int, out: Path) -> dict[str, int]:
     """Write them; folder -> number of pictures. Pictures without a face are there, too."""
     counts = {}
     for kind, names in _KINDS.items():
-        for label, name in zip(("real", "fake"), names, strict=True):
+        for label, name in zip(("real", "fake"), names, strict=False):
             folder = out / kind / label
             folder.mkdir(parents=True, exist_ok=True)
             loaded = sets.load(cache, name)
