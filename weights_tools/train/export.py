@@ -7,8 +7,8 @@ the very numbers that are shipped, and `weights_tools convert --dtype f16` loses
 
 `card` writes what people should know into a model file, where `dfnet info` shows it.
 
-`pictures` writes KIND/real and KIND/fake (if there are any) as PNG, so that both classes have the same, lossless last
-step. Training pictures never go there.
+`pictures` writes KIND/real and KIND/fake (if there are any) as PNG, so that both classes have the
+same, lossless last step. Training pictures never go there.
 """
 
 from __future__ import annotations
