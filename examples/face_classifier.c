@@ -110,8 +110,10 @@ static ef_status open_model(struct app *a, const char *path, ef_error *err)
         const size_t pixels = (size_t)a->info.height * (size_t)a->info.width;
         a->input = malloc(pixels * 3 * sizeof *a->input);
         a->values = malloc((size_t)a->info.outputs * sizeof *a->values);
-        if (!a->input || !a->values)
-            return err->status = EF_E_NOMEM;
+        if (!a->input || !a->values) {
+            *err = (ef_error){EF_E_NOMEM, 0, "--top", "there is no memory for it"};
+            return EF_E_NOMEM;
+        }
         st = ef_session_create(a->model, &a->opt, &a->session, err);
     }
     return st;
