@@ -1,15 +1,21 @@
 """Model files: what is written reads back, and what FORMAT.md refuses is refused."""
 
+import itertools
 import json
 import os
+import random
 import re
+import resource
+import signal
 import struct
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny_models as tiny
 
+from weights_tools import model_file
 from weights_tools.arch import variant
 from weights_tools.forward import forward
 from weights_tools.model_file import Metadata, ModelFileError, read_model, write_model
@@ -150,6 +156,42 @@ def test_old_file_survives_a_failed_write(tmp_path, monkeypatch):
         tiny.write(path, name="other")
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_disk_that_is_full_at_any_byte_leaves_the_old_file(tmp_path):
+    path = tiny.write(tmp_path / "m")
+    before = path.read_bytes()
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in [*range(0, len(before), 4001), len(before) - 1]:
+        # Writing beyond the limit fails as on a full disk; Python ignores the signal.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, old[1]))
+        try:
+            with pytest.raises(OSError):
+                tiny.write(path, name="nano2")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        assert path.read_bytes() == before
+        assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_writer_that_is_killed_leaves_one_whole_file(tmp_path):
+    path = tmp_path / "m"
+    texts = [b'"dfnet.xxh3":"' + b"0" * 32 + fill * 300_000 for fill in (b"a", b"b")]
+    whole = []
+    for text in texts:
+        model_file._write_file(str(path), text, {})
+        whole.append(path.read_bytes())
+    rng = random.Random(8)
+    for _ in range(40):
+        child = os.fork()
+        if child == 0:
+            for n in itertools.count():  # until it is killed; only plain writes after fork()
+                model_file._write_file(str(path), texts[n % 2], {})
+        time.sleep(rng.uniform(0, 0.01))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert path.read_bytes() in whole
+    assert list(tmp_path.glob("m.*.tmp"))  # some were killed in the middle
 
 
 def test_permissions_follow_the_umask(tmp_path):
