@@ -17,7 +17,8 @@ static const char help[] =
     "face_classifier --model imagenet.safetensors --top 5 cat.png   labels of any model\n"
     "\n"
     "  --model FILE   model file (default: $DFNET_MODEL, else the one that is shipped)\n"
-    "  --box X,Y,W,H  where the face is, in pixels; without it the faces are looked for.\n"
+    "  --box X,Y,W,H  where the face is, in pixels; without it the faces are looked "
+    "for.\n"
     "                 May be given several times\n"
     "  --whole        the picture is a face already\n"
     "  --top K        also the K most likely labels of the whole picture\n"
@@ -72,8 +73,9 @@ static ef_status score_found(struct app *a, const ef_image *img, ef_result *resu
     }
     const ef_status st = ef_detect_faces(a->detector, img, found, MAX_FACES, n, err);
     *n = *n < MAX_FACES ? *n : MAX_FACES;
-    return st || !*n ? st
-                     : ef_classify_detections(a->classifier, img, found, *n, results, err);
+    return st || !*n
+               ? st
+               : ef_classify_detections(a->classifier, img, found, *n, results, err);
 }
 
 /* results: room for MAX_FACES; *n: how many were written. */
@@ -116,8 +118,8 @@ static int one_file(void *user, const char *path)
     if (st)
         return fail(a, path, &err);
     a->scored++;
-    const struct out_row row = {path, results, (int)n,  a->classifier != NULL,
-                                a->whole, top, ntop, a->model};
+    const struct out_row row = {path,     results, (int)n, a->classifier != NULL,
+                                a->whole, top,     ntop,   a->model};
     out_row(a->json, &row);
     return ex_cancel(NULL);
 }
@@ -164,8 +166,8 @@ static int parse(struct app *a, int argc, char **argv, const char **model)
 {
     enum { MODEL = 256, BOX, TOP, THREADS, VERSION };
     static const struct option options[] = {
-        {"model", 1, 0, MODEL},     {"box", 1, 0, BOX},  {"top", 1, 0, TOP},
-        {"threads", 1, 0, THREADS}, {"json", 0, 0, 'j'}, {"help", 0, 0, 'h'},
+        {"model", 1, 0, MODEL},     {"box", 1, 0, BOX},   {"top", 1, 0, TOP},
+        {"threads", 1, 0, THREADS}, {"json", 0, 0, 'j'},  {"help", 0, 0, 'h'},
         {"version", 0, 0, VERSION}, {"whole", 0, 0, 'w'}, {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "hw", options, NULL)) != -1;) {
         int ok = 1;

@@ -69,10 +69,9 @@ static int open_models(struct scorer *s)
     for (size_t i = 0; i < n; i++) {
         ef_error err;
         s->weights[i] = o->nmodels ? o->models[i].weight : 1;
-        const int code = s->pipeline
-                             ? load_planned(s, i)
-                             : load_model(o->nmodels ? o->models[i].path : NULL, &o->lib,
-                                          &s->models[i], &s->infos[i]);
+        const int code = s->pipeline ? load_planned(s, i)
+                                     : load_model(o->nmodels ? o->models[i].path : NULL,
+                                                  &o->lib, &s->models[i], &s->infos[i]);
         if (code)
             return code;
         s->nmodels = i + 1;
@@ -119,8 +118,8 @@ static int open_detector(struct scorer *s)
     const struct options *o = s->o;
     ef_detector_options how;
     ef_model *model = NULL;
-    s->whole = o->whole || (s->pipeline && !o->nboxes &&
-                            s->plan.detector == EF_PIPELINE_WHOLE);
+    s->whole =
+        o->whole || (s->pipeline && !o->nboxes && s->plan.detector == EF_PIPELINE_WHOLE);
     if (o->nboxes || s->whole || !s->classifiers[0])
         return 0;
     ef_detector_options_init(&how, sizeof how);
@@ -223,8 +222,7 @@ static size_t faces_that_count(const struct scorer *s, ef_detection *faces, size
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         const ef_box *b = &faces[i].box, *largest = &faces[0].box;
-        if ((double)faces[i].score < p->score ||
-            (p->max_faces && kept >= p->max_faces) ||
+        if ((double)faces[i].score < p->score || (p->max_faces && kept >= p->max_faces) ||
             (p->max_scores && kept >= p->max_scores))
             continue;
         if (!kept || (double)b->w * (double)b->h >=

@@ -1,6 +1,6 @@
-/* scorer.h - one picture to scores: models, face boxes, combination, by the command line's
- * options or by a pipeline file. classify.c calls it; rows.c and report.c show what it
- * gives. */
+/* scorer.h - one picture to scores: models, face boxes, combination, by the options of
+ * the command line or by a pipeline file. classify.c calls it; rows.c and report.c show
+ * what it gives. */
 #ifndef DFNET_EXAMPLES_DFNET_SCORER_H
 #define DFNET_EXAMPLES_DFNET_SCORER_H
 
@@ -35,8 +35,8 @@ struct scorer {
     ef_model_info infos[MAX_MODELS];
     ef_classifier *classifiers[MAX_MODELS]; /* one a model; NULL: not about faces */
     double weights[MAX_MODELS];
-    ef_detector *detector; /* NULL: none is needed, or there is none */
-    ef_error no_detector;  /* why not                                */
+    ef_detector *detector;         /* NULL: none is needed, or there is none */
+    ef_error no_detector;          /* why not                                */
     ef_detection found[MAX_FACES]; /* the picture's, if it found them        */
     int detected;                  /* it did                                 */
     ef_rule rule;

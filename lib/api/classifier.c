@@ -17,7 +17,7 @@ struct score {
     double probability, logit; /* weighted sums over the members */
 };
 
-/* Where the faces of a call are: boxes [n], or found [n], or neither: the picture is one. */
+/* Where the faces of a call are: boxes [n], or found [n], or neither: the whole picture. */
 struct places {
     const ef_box *boxes;
     const ef_detection *found;
@@ -310,8 +310,8 @@ static ef_status score_all(ef_classifier *c, const ef_image *img,
         const size_t left = n - at;
         const int count = left < (size_t)c->batch ? (int)left : c->batch;
         for (int i = 0; i < c->nmembers; i++) {
-            const ef_status st = add_scores(c, &c->members[i], img, places, at, count,
-                                            scores + at, err);
+            const ef_status st =
+                add_scores(c, &c->members[i], img, places, at, count, scores + at, err);
             if (st)
                 return st;
         }
