@@ -17,7 +17,7 @@ struct score {
     double probability, logit; /* weighted sums over the members */
 };
 
-/* Where the faces of a call are: boxes [n], or found [n], or neither: the whole picture. */
+/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture. */
 struct places {
     const ef_box *boxes;
     const ef_detection *found;
