@@ -17,9 +17,9 @@ struct input_calls {
  */
 int inputs_walk(const struct options *o, const struct input_calls *calls);
 
-/* Reads a list's next name, up to `end` or the end of f, into name [INPUTS_NAME]: 1 a name,
- * perhaps empty; 0 the end of the list; -1 what stands there is too long, or has a zero
- * byte in it, and name has its beginning. */
+/* Reads a list's next name, up to `end` or the end of f, into name [INPUTS_NAME]: 1 a
+ * name, perhaps empty; 0 the end of the list; -1 what stands there is too long, or has a
+ * zero byte in it, and name has its beginning. */
 #define INPUTS_NAME 65536
 int inputs_next(FILE *f, int end, char *name);
 

@@ -1,6 +1,6 @@
 /* fuzz_text.c - any bytes as a list of file names (--files-from), and each name through
- * everything that dfnet does to text from outside: HTML, CSV, JSON, terminal, manual page,
- * file name. What comes out must be what its reader takes for plain text.
+ * everything that dfnet does to text from outside: HTML, CSV, JSON, terminal, manual
+ * page, file name. What comes out must be what its reader takes for plain text.
  *
  * Input: a byte that chooses how names end, then the list. */
 #include "examples/dfnet/escape.h"
