@@ -9,16 +9,18 @@
 #include <string.h>
 
 static const char help[] =
-    "face_classifier photo.jpg                 is the face that fills this picture "
-    "fake?\n"
+    "face_classifier photo.jpg                 are the faces in this picture fake?\n"
+    "face_classifier --whole face.jpg             ... the face that fills it?\n"
     "face_classifier --box 150,40,150,150 a.png   ... the face in this box (x,y,w,h)\n"
     "face_classifier --json folder/ > out.jsonl   every picture below, a JSON line each\n"
     "cat photo.jpg | face_classifier -            from standard input\n"
     "face_classifier --model imagenet.safetensors --top 5 cat.png   labels of any model\n"
     "\n"
     "  --model FILE   model file (default: $DFNET_MODEL, else the one that is shipped)\n"
-    "  --box X,Y,W,H  where the face is, in pixels; without it the picture is the face.\n"
+    "  --box X,Y,W,H  where the face is, in pixels; without it the faces are looked "
+    "for.\n"
     "                 May be given several times\n"
+    "  --whole        the picture is a face already\n"
     "  --top K        also the K most likely labels of the whole picture\n"
     "  --threads N    0 (default): one for each CPU\n"
     "  --json         one JSON object a line instead of a table\n"
@@ -29,19 +31,21 @@ static const char help[] =
     "5 out of memory, 130 interrupted. A score is a hint, never a proof: README.md says\n"
     "what the default model can and cannot do.\n";
 
-#define MAX_BOXES 256
+#define MAX_FACES 256
 
 struct app {
     ef_options opt;
     ef_model *model;
     ef_model_info info;
     ef_classifier *classifier; /* NULL: the model is not about faces */
+    ef_detector *detector;     /* NULL: none needed, or there is none */
+    ef_error no_detector;      /* why not                             */
     ef_session *session;       /* NULL: no --top                     */
     float *input, *values;     /* of --top                           */
-    int top, json, nboxes;
+    int top, json, whole, nboxes;
     long scored, failed;
     ef_status worst; /* EF_E_NOMEM if that ever happened */
-    ef_box boxes[MAX_BOXES];
+    ef_box boxes[MAX_FACES];
 };
 
 static int fail(struct app *a, const char *path, const ef_error *err)
@@ -53,14 +57,39 @@ static int fail(struct app *a, const char *path, const ef_error *err)
     return err->status == EF_E_CANCELLED;
 }
 
-static ef_status score(struct app *a, const ef_image *img, ef_result *results,
+/* The faces that the detector finds, the largest first. None is no failure. */
+static ef_status score_found(struct app *a, const ef_image *img, ef_result *results,
+                             size_t *n, ef_error *err)
+{
+    static ef_detection found[MAX_FACES];
+    if (!a->detector) {
+        memset(err, 0, sizeof *err);
+        snprintf(err->where, sizeof err->where, "face");
+        snprintf(err->what, sizeof err->what,
+                 "no face detector (%.140s); say where the face is with --box, or "
+                 "--whole if the picture is one",
+                 a->no_detector.what);
+        return err->status = EF_E_UNSUPPORTED;
+    }
+    const ef_status st = ef_detect_faces(a->detector, img, found, MAX_FACES, n, err);
+    *n = *n < MAX_FACES ? *n : MAX_FACES;
+    return st || !*n
+               ? st
+               : ef_classify_detections(a->classifier, img, found, *n, results, err);
+}
+
+/* results: room for MAX_FACES; *n: how many were written. */
+static ef_status score(struct app *a, const ef_image *img, ef_result *results, size_t *n,
                        ef_error *err)
 {
-    for (int i = 0; i < (a->nboxes ? a->nboxes : 1); i++)
+    *n = 0;
+    for (int i = 0; i < MAX_FACES; i++)
         ef_result_init(&results[i], sizeof results[i]);
-    return a->nboxes ? ef_classify_faces(a->classifier, img, a->boxes, (size_t)a->nboxes,
-                                         results, err)
-                     : ef_classify_face(a->classifier, img, NULL, results, err);
+    if (!a->nboxes && !a->whole)
+        return score_found(a, img, results, n, err);
+    *n = a->whole ? 1 : (size_t)a->nboxes;
+    return a->whole ? ef_classify_face(a->classifier, img, NULL, results, err)
+                    : ef_classify_faces(a->classifier, img, a->boxes, *n, results, err);
 }
 
 static ef_status label(struct app *a, const ef_image *img, ef_error *err)
@@ -73,24 +102,24 @@ static ef_status label(struct app *a, const ef_image *img, ef_error *err)
 
 static int one_file(void *user, const char *path)
 {
-    static ef_result results[MAX_BOXES];
+    static ef_result results[MAX_FACES];
     struct app *a = user;
     ef_image img = {0};
     ef_error err;
     ef_top top[100];
-    size_t ntop = 0;
-    const int n = a->classifier ? a->nboxes ? a->nboxes : 1 : 0;
+    size_t ntop = 0, n = 0;
     ef_status st = strcmp(path, "-") ? ef_image_decode_file(path, &a->opt, &img, &err)
                                      : ef_image_decode_fd(0, &a->opt, &img, &err);
     if (!st && a->classifier)
-        st = score(a, &img, results, &err);
+        st = score(a, &img, results, &n, &err);
     if (!st && a->session && !(st = label(a, &img, &err)))
         ntop = ef_top_k(a->values, (size_t)a->info.outputs, top, (size_t)a->top);
     ef_image_free(&img);
     if (st)
         return fail(a, path, &err);
     a->scored++;
-    const struct out_row row = {path, results, n, !a->nboxes, top, ntop, a->model};
+    const struct out_row row = {path,     results, (int)n, a->classifier != NULL,
+                                a->whole, top,     ntop,   a->model};
     out_row(a->json, &row);
     return ex_cancel(NULL);
 }
@@ -119,25 +148,43 @@ static ef_status open_model(struct app *a, const char *path, ef_error *err)
     return st;
 }
 
+/* Without a detector every picture fails with the reason, so that --json has it. */
+static ef_status open_detector(struct app *a, ef_error *err)
+{
+    ef_model *model = NULL;
+    if (!a->classifier || a->whole || a->nboxes)
+        return EF_OK;
+    ef_status st = ef_detector_model_load_default(&a->opt, &model, &a->no_detector);
+    if (!st)
+        st = ef_detector_create(model, NULL, &a->opt, &a->detector, &a->no_detector);
+    ef_model_free(model);
+    if (st != EF_E_NOMEM)
+        return EF_OK;
+    *err = a->no_detector;
+    return st;
+}
+
 static int parse(struct app *a, int argc, char **argv, const char **model)
 {
     enum { MODEL = 256, BOX, TOP, THREADS, VERSION };
     static const struct option options[] = {
-        {"model", 1, 0, MODEL},     {"box", 1, 0, BOX},  {"top", 1, 0, TOP},
-        {"threads", 1, 0, THREADS}, {"json", 0, 0, 'j'}, {"help", 0, 0, 'h'},
-        {"version", 0, 0, VERSION}, {NULL, 0, NULL, 0}};
-    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        {"model", 1, 0, MODEL},     {"box", 1, 0, BOX},   {"top", 1, 0, TOP},
+        {"threads", 1, 0, THREADS}, {"json", 0, 0, 'j'},  {"help", 0, 0, 'h'},
+        {"version", 0, 0, VERSION}, {"whole", 0, 0, 'w'}, {NULL, 0, NULL, 0}};
+    for (int o; (o = getopt_long(argc, argv, "hw", options, NULL)) != -1;) {
         int ok = 1;
         if (o == MODEL)
             *model = optarg;
         else if (o == BOX)
-            ok = a->nboxes < MAX_BOXES && ex_parse_box(optarg, &a->boxes[a->nboxes++]);
+            ok = a->nboxes < MAX_FACES && ex_parse_box(optarg, &a->boxes[a->nboxes++]);
         else if (o == TOP)
             ok = ex_parse_int(optarg, 1, 100, &a->top);
         else if (o == THREADS)
             ok = ex_parse_int(optarg, 0, 64, &a->opt.threads);
         else if (o == 'j')
             a->json = 1;
+        else if (o == 'w')
+            a->whole = 1;
         else if (o == 'h')
             return fputs(help, stdout), 0;
         else if (o == VERSION)
@@ -151,6 +198,9 @@ static int parse(struct app *a, int argc, char **argv, const char **model)
                            optarg),
                    EX_USAGE;
     }
+    if (a->whole && a->nboxes)
+        return fputs("face_classifier: --whole does not go with --box\n", stderr),
+               EX_USAGE;
     return optind < argc ? -1 : (fputs(help, stderr), EX_USAGE);
 }
 
@@ -187,7 +237,7 @@ int main(int argc, char **argv)
     if (code < 0) {
         ex_one_blas_thread();
         ex_catch_interrupt();
-        if (open_model(&a, model, &err)) {
+        if (open_model(&a, model, &err) || open_detector(&a, &err)) {
             fprintf(stderr, "face_classifier: model: %s: %s\n", err.where, err.what);
             code = err.status == EF_E_NOMEM ? EX_NO_MEMORY : EX_MODEL;
         } else {
@@ -198,6 +248,7 @@ int main(int argc, char **argv)
     free(a.values);
     ef_session_free(a.session);
     ef_classifier_free(a.classifier);
+    ef_detector_free(a.detector);
     ef_model_free(a.model);
     return fflush(stdout) || ferror(stdout) ? EX_ALL_FAILED : code;
 }

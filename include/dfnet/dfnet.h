@@ -460,10 +460,11 @@ EF_API void ef_classifier_free(ef_classifier *classifier);
 
 typedef enum ef_face_mode {
     EF_FACE_WHOLE = 0, /* the picture is a face crop already; no margin is added        */
-    EF_FACE_BOX = 1,   /* the face is in box; cropped as the model's file says          */
-    EF_FACE_DETECT = 2 /* find it: the largest face of the picture, as by EF_FACE_BOX;
-                          EF_E_NO_FACE if there is none, EF_E_UNSUPPORTED without a
-                          detector                                                      */
+    EF_FACE_BOX = 1,   /* the face is in box; cropped as the model's file says. A model
+                          that aligns by landmarks refuses it                           */
+    EF_FACE_DETECT = 2 /* find it: the largest face of the picture, cropped or aligned
+                          as the model's file says; EF_E_NO_FACE if there is none,
+                          EF_E_UNSUPPORTED without a detector                           */
 } ef_face_mode;
 
 typedef struct ef_face {
@@ -502,6 +503,13 @@ EF_API ef_status ef_classify_faces(ef_classifier *classifier, const ef_image *im
                                    const ef_box *boxes, size_t n, ef_result *out,
                                    ef_error *err);
 
+/* Scores n faces of one picture as ef_detect_faces() found them, or whose landmarks come
+ * from elsewhere: each model crops the box or, if its file has a template, aligns by the
+ * landmarks. out: n results as above; their face_score is the detection's score. */
+EF_API ef_status ef_classify_detections(ef_classifier *classifier, const ef_image *img,
+                                        const ef_detection *faces, size_t n,
+                                        ef_result *out, ef_error *err);
+
 /* Bytes that the classifier holds, its sessions and scratch included. */
 EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
 
@@ -523,7 +531,8 @@ typedef struct ef_heatmap {
 } ef_heatmap;
 
 /* Scores one face as ef_classify_face() does (out may be NULL) and keeps the map of the
- * classifier's model number `model`, counted from 0. map is yours: ef_heatmap_free(). */
+ * classifier's model number `model`, counted from 0. map is yours: ef_heatmap_free().
+ * EF_E_UNSUPPORTED for a face that was aligned by landmarks. */
 EF_API ef_status ef_classify_heatmap(ef_classifier *classifier, const ef_image *img,
                                      const ef_face *face, size_t model, ef_result *out,
                                      ef_heatmap *map, ef_error *err);
