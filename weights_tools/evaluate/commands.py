@@ -24,6 +24,7 @@ from .metrics import Estimate
 from .pictures import Found, Picture, Preparation, find, limited
 
 DONE = 0
+_NO_DETECTOR = "; ./dev detector fetches a face detector, --whole needs none"
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     preparation = Preparation(args.side, args.encode)
     library = _library(args.library)
     if args.control:
-        rows = _control(pictures, library, preparation, args.bootstrap)
+        rows = _control(args, pictures, library, preparation)
         if not rows:
             raise InputRefused("these are too few pictures for a control")
         print(report.preparation_text(preparation), report.control_text(rows), sep="\n")
@@ -59,9 +60,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         rounds=args.bootstrap,
         scores=scores,
         summary=bench.summarise(scores, meta.temperature, meta.thresholds, args.bootstrap),
-        control=[]
-        if args.no_control
-        else _control(scores.pictures, library, preparation, args.bootstrap),
+        control=[] if args.no_control else _control(args, scores.pictures, library, preparation),
         notes=_notes(found, scores, preparation),
     )
     print(report.as_text(result))
@@ -158,7 +157,7 @@ def _score(
         new_scorer = scoring.load(library, model, args.detector, meta, args.way)
         new_scorer()
     except EngineError as error:
-        hint = "" if args.way == "whole" else "; ./dev detector fetches one, --whole needs none"
+        hint = "" if args.way == "whole" else _NO_DETECTOR
         raise InputRefused(f"{error}{hint}") from error
     with tqdm(unit=" scores", disable=args.quiet or None, leave=False) as bar:
 
@@ -177,9 +176,19 @@ def _score(
 
 
 def _control(
-    pictures: list[Picture], library: Library, preparation: Preparation, rounds: int
+    args: argparse.Namespace,
+    pictures: list[Picture],
+    library: Library,
+    preparation: Preparation,
 ) -> list[control.Row]:
-    return control.rows(control.features(pictures, library, preparation), rounds)
+    detector = None
+    if args.way != "whole":
+        try:
+            detector = library.load_detector(args.detector).detector()
+        except EngineError as error:
+            raise InputRefused(f"{error}{_NO_DETECTOR}") from error
+    measured = control.features(pictures, library, preparation, detector)
+    return control.rows(measured, args.bootstrap)
 
 
 def _notes(found: Found, scores: bench.Scores, preparation: Preparation) -> list[str]:

@@ -302,6 +302,27 @@ def test_pairs_stay_in_one_fold():
     assert np.allclose(scores[:40], scores[40:])
 
 
+class Corner:
+    """A detector that sees a face in the upper left corner of bright pictures."""
+
+    def largest(self, pixels):
+        return (0, 0, 40, 40) if pixels.mean() > 100 else None
+
+
+@needs_library
+def test_the_face_is_measured_apart(library, tmp_path):
+    bright = picture(1)
+    bright[:46, :46] = 255  # a face 1.3 times as large, cut off at the edge
+    save(tmp_path / "real" / "0.png", bright)
+    save(tmp_path / "fake" / "0.png", picture(2) // 3)
+    found = find(str(tmp_path)).pictures
+    groups = control.features(found, library, Preparation(0, 0), Corner()).groups
+    dark, light = groups["8x8 thumbnail, face"]
+    assert (light == 1).all() and not (groups["8x8 thumbnail"][1] == 1).all()
+    assert np.array_equal(dark, groups["8x8 thumbnail"][0])
+    assert groups["sharpness, face"][1][0] < -5 < groups["sharpness"][1][0]
+
+
 def test_features():
     sharp = picture(3, 128, 128)
     soft = alter(sharp, "gaussian_blur", 5, "")
@@ -376,6 +397,7 @@ def test_calibrate_from_scores_and_from_pictures(photos, model_path, tmp_path, c
 @needs_library
 def test_control_alone_runs_no_model(photos, tmp_path, capsys):
     arguments = ["evaluate", str(photos), "--control", "--model", "does not exist"]
+    arguments += ["--whole"]
     arguments += ["--bootstrap", "50"]
     assert main([*arguments, "--json", str(tmp_path / "c.json")]) == 0
     text = capsys.readouterr().out
@@ -406,6 +428,7 @@ def test_list_names_every_alteration(capsys):
         (["evaluate", "PHOTOS", "--model", "nowhere"], "nowhere"),
         (["evaluate", "PHOTOS", "--library", "nowhere.so"], "nowhere.so"),
         (["evaluate", "PHOTOS", "--detector", "nowhere"], "./dev detector"),
+        (["evaluate", "PHOTOS", "--control", "--detector", "nowhere"], "./dev detector"),
         (["calibrate", "MODEL", "-o", "x"], "one of them"),
         (["calibrate", "MODEL", "PHOTOS", "--scores", "x", "-o", "x"], "one of them"),
         (["calibrate", "MODEL", "--scores", "MODEL", "-o", "x"], "is not what"),
