@@ -40,9 +40,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
         rows = _control(args, pictures, library, preparation)
         if not rows:
             raise InputRefused("these are too few pictures for a control")
-        print(report.preparation_text(preparation), report.control_text(rows), sep="\n")
         if args.json:
             args.json.write_text(json.dumps({"control": report.plain(rows)}, indent=1) + "\n")
+        print(report.preparation_text(preparation), report.control_text(rows), sep="\n")
         return DONE
     model, meta = _model(args.model, library)
     scores = _score(args, pictures, chosen, library, model, meta, preparation)
@@ -63,13 +63,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
         control=[] if args.no_control else _control(args, scores.pictures, library, preparation),
         notes=_notes(found, scores, preparation),
     )
-    print(report.as_text(result))
+    # Files first: whoever reads the table may stop reading.
     if args.json:
         args.json.write_text(report.as_json(result), encoding="utf-8")
     if args.plots:
         from . import plots
 
         plots.write(result, args.plots)
+    print(report.as_text(result))
     return DONE
 
 
