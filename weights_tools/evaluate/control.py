@@ -4,7 +4,8 @@ Called by commands.py. If a thumbnail of 8 x 8 pixels, the sharpness or the size
 already tells real from fake, then the two classes of the set went through different hands, and a
 model's AUC on it is no proof of skill. Each row is the AUC of a logistic regression over a few
 such features, cross-validated: a picture is scored by a regression that saw neither it nor a
-picture of the same key.
+picture of the same key. Where there is nothing to learn, cross-validation errs to below .5: what
+the other folds have too much of, the one left out has too little of.
 """
 
 from __future__ import annotations
@@ -89,10 +90,10 @@ def _measure(
         box = detector.largest(pixels)
         face = pixels if box is None else cut_face(pixels, box, _FACE)
         found |= {"8x8 thumbnail, face": thumbnail(face), "sharpness, face": sharpness(face)}
-    found["size in pixels"] = [math.log(height), math.log(width)]
-    found["file size"] = [math.log(size), math.log(size / (height * width))]
+    found["file: pixels"] = [math.log(height), math.log(width)]
+    found["file: bytes"] = [math.log(size), math.log(size / (height * width))]
     if preparation.quality:
-        found["file size after encoding"] = [math.log(len(encode(begun, preparation.quality)))]
+        found["bytes after encoding"] = [math.log(len(encode(begun, preparation.quality)))]
     return found
 
 
@@ -111,7 +112,11 @@ def sharpness(pixels: np.ndarray) -> list[float]:
 
 
 def rows(measured: Features, rounds: int = 1000, seed: int = 1) -> list[Row]:
-    """One row for each group and one for all; none if there are too few pictures to divide."""
+    """One row for each group, one for all that a model gets to see.
+
+    None if there are too few pictures to divide. What the preparation takes away (the file's own
+    size) is told, but not counted into the last row.
+    """
     fake = np.array([picture.fake for picture in measured.pictures], bool)
     keys = np.array([picture.key for picture in measured.pictures])
     # The inner division needs two keys of each class in what the outer one leaves it.
@@ -120,7 +125,8 @@ def rows(measured: Features, rounds: int = 1000, seed: int = 1) -> list[Row]:
     if folds < 4:
         return []
     bootstrap = Bootstrap(fake, rounds, seed)
-    together = {**measured.groups, "all of these": np.hstack(list(measured.groups.values()))}
+    seen = [values for name, values in measured.groups.items() if not name.startswith("file:")]
+    together = {**measured.groups, "all but the file's": np.hstack(seen)}
     result = []
     for name, values in together.items():
         scores = out_of_fold(values, fake, keys, folds, seed)

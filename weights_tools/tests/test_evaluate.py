@@ -287,9 +287,9 @@ def test_the_control_finds_a_leak_and_nothing_else():
     leak = fake[:, None] + rng.standard_normal((120, 1)) * 0.5
     rows = control.rows(control.Features(pictures, {"noise": noise, "leak": leak}), 200)
     found = {row.features: row.auc for row in rows}
-    assert list(found) == ["noise", "leak", "all of these"]
+    assert list(found) == ["noise", "leak", "all but the file's"]
     assert found["noise"].low < 0.5 < found["noise"].high
-    assert found["leak"].low > 0.85 and found["all of these"].low > 0.75
+    assert found["leak"].low > 0.85 and found["all but the file's"].low > 0.75
 
 
 def test_pairs_stay_in_one_fold():
@@ -358,7 +358,7 @@ def test_evaluate_writes_what_it_prints(photos, model_path, tmp_path, capsys):
         "rotation=7"
     }
     assert len(content["scores"]["logit"]["jpeg:5"]) == 48 == len(content["scores"]["key"])
-    assert "all of these" in text and all(len(line) <= 140 for line in text.splitlines())
+    assert "all but the file's" in text and all(len(line) <= 140 for line in text.splitlines())
     for name in ("overview.png", "alterations.png"):
         assert cv2.imread(str(tmp_path / "p" / name)).shape[1] > 300
     # Again, and with another model: the same pixels.
@@ -406,7 +406,7 @@ def test_control_alone_runs_no_model(photos, tmp_path, capsys):
         r["features"]: r["auc"] for r in json.loads((tmp_path / "c.json").read_text())["control"]
     }
     assert rows["8x8 thumbnail"][0] > 0.9 and "8x8 thumbnail" in text
-    assert rows["size in pixels"][0] == 0.5
+    assert rows["file: pixels"][0] == 0.5
 
 
 def test_list_names_every_alteration(capsys):
