@@ -1,4 +1,4 @@
-"""The command line: `python3 -m weights_tools {convert,convert-mtcnn,random,info,verify} ...`.
+"""The command line: `python3 -m weights_tools COMMAND ...`; `--help` lists the commands.
 
 Exit codes: 0 done; 1 wrong usage; 2 the input was refused or a file could not be read or
 written (one sentence on standard error). `verify` documents its own.
@@ -66,6 +66,33 @@ _VERIFY_EXAMPLES = """examples:
 
   # layer by layer, and against the checkpoint that it was made from
   python3 -m weights_tools verify b0.safetensors --layers --source b0.pth
+"""
+
+
+_EVALUATE_EXAMPLES = """examples:
+  # a folder with real/ and fake/: every alteration at every level, the control, plots
+  python3 -m weights_tools evaluate photos --json report.json --plots plots
+
+  # a quick look: 100 pictures of each class, unaltered and as the challenge altered its clips
+  python3 -m weights_tools evaluate photos --limit 100 --alterations none
+
+  # some cells; face crops instead of photos; another model
+  python3 -m weights_tools evaluate crops --whole --model face.safetensors \\
+      --alterations jpeg,gaussian_blur --levels 3,5
+
+  # what 8 x 8 thumbnails, sharpness and file size alone reach; the alterations' parameters
+  python3 -m weights_tools evaluate photos --control
+  python3 -m weights_tools evaluate --list
+"""
+
+_CALIBRATE_EXAMPLES = """examples:
+  # from a folder of validation pictures
+  python3 -m weights_tools calibrate face.safetensors validation -o calibrated.safetensors
+
+  # from scores that exist already, the altered ones included
+  python3 -m weights_tools evaluate validation --model face.safetensors --json report.json
+  python3 -m weights_tools calibrate face.safetensors --scores report.json --on both \\
+      -o calibrated.safetensors
 """
 
 
@@ -340,6 +367,166 @@ def _add_random(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_run_random)
 
 
+def _with_evaluation(name: str) -> Callable[[argparse.Namespace], int]:
+    """A function of evaluate.commands, or one sentence where its packages are missing."""
+
+    def call(args: argparse.Namespace) -> int:
+        from .errors import InputRefused
+
+        try:
+            from .evaluate import commands
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith(__package__ or "weights_tools"):
+                raise
+            raise InputRefused(
+                f"{args.command} needs the package {error.name}: python3 -m pip install -r "
+                "weights_tools/requirements-evaluate.txt"
+            ) from error
+        return getattr(commands, name)(args)
+
+    return call
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Arguments of what scores labelled pictures."""
+    add = parser.add_argument
+    add("--real", action="append", default=[], metavar="DIR", help="more real pictures")
+    add("--fake", action="append", default=[], metavar="DIR", help="more fake pictures")
+    add("--limit", type=_count, default=0, metavar="N", help="at most N of each class (0: all)")
+    way = parser.add_mutually_exclusive_group()
+    add = way.add_argument
+    add(
+        "--whole",
+        dest="way",
+        action="store_const",
+        const="whole",
+        default="frame",
+        help="the pictures are face crops: no detector",
+    )
+    add(
+        "--crop",
+        dest="way",
+        action="store_const",
+        const="crop",
+        help="find the face first, then alter its crop: the classifier alone",
+    )
+    add = parser.add_argument
+    add(
+        "--side",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="shrink every picture to at most N pixels a side first (0: no)",
+    )
+    add(
+        "--encode",
+        type=_quality,
+        default=90,
+        metavar="Q",
+        help="quality of the JPEG that every picture becomes last (0: none; default: 90)",
+    )
+    add("--detector", metavar="FILE", help="face detector (default: the library's)")
+    add("--library", metavar="PATH", help="libdfnet.so; else $DFNET_LIBRARY, build/lib, the system")
+    add("--jobs", type=_jobs, default=_cpus(), metavar="N", help="threads (default: all CPUs)")
+    add("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a face model on labelled pictures, altered in many ways",
+        description="Scores the pictures in the folders named real and fake below DIR, unaltered "
+        "and\naltered, and prints how well the model tells them apart. Needs the packages "
+        "of\nrequirements-evaluate.txt and a built libdfnet.",
+        examples=_EVALUATE_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("folder", nargs="*", metavar="DIR", help="folder with real/ and fake/, at any depth")
+    add("--model", metavar="FILE", help="model file (default: the library's)")
+    add(
+        "--alterations",
+        default="all",
+        metavar="NAMES",
+        help="all (default), none, or names with commas; jpeg=25 is one with its own parameter",
+    )
+    add("--levels", default="1,2,3,4,5", metavar="N,N", help="levels (default: 1,2,3,4,5)")
+    add("--list", action="store_true", help="print the alterations and stop")
+    only = parser.add_mutually_exclusive_group().add_argument
+    only("--control", action="store_true", help="only the control: no model is run")
+    only("--no-control", action="store_true", help="all but the control")
+    _add_pictures(parser)
+    add("--bootstrap", type=_rounds, default=1000, metavar="N", help="resamples (default: 1000)")
+    add("--json", type=Path, metavar="FILE", help="write everything, logits included")
+    add("--plots", type=Path, metavar="DIR", help="write PNG pictures into DIR")
+    parser.set_defaults(run=_with_evaluation("run_evaluate"))
+
+
+def _add_calibrate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "calibrate",
+        help="fit a face model's temperature and thresholds to validation pictures",
+        description="Fits temperature and thresholds to pictures that the model was not trained "
+        "on, and\nwrites a model file that has them. The weights stay as they are.",
+        examples=_CALIBRATE_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="model file")
+    add("folder", nargs="*", metavar="DIR", help="folder with real/ and fake/, at any depth")
+    add("-o", "--out", required=True, metavar="FILE", help="model file to write")
+    add("--scores", type=Path, metavar="FILE", help="what evaluate --json wrote for this model")
+    add(
+        "--on",
+        choices=("clean", "dfdc_like", "both"),
+        default="clean",
+        help="unaltered pictures (default), 79 %% altered, or both",
+    )
+    add(
+        "--real-as-fake",
+        type=_fraction,
+        default=0.05,
+        metavar="S",
+        help="share of the real faces that may be called fake (default: 0.05)",
+    )
+    add(
+        "--fake-as-real",
+        type=_fraction,
+        default=0.05,
+        metavar="S",
+        help="share of the fakes that may be called real (default: 0.05)",
+    )
+    add("--model-name", metavar="TEXT", help="name for people (default: as it is)")
+    _add_pictures(parser)
+    parser.set_defaults(run=_with_evaluation("run_calibrate"))
+
+
+def _count(text: str) -> int:
+    return _integers(1, 0, 10**9)(text)[0]
+
+
+def _jobs(text: str) -> int:
+    return _integers(1, 1, 256)(text)[0]
+
+
+def _rounds(text: str) -> int:
+    return _integers(1, 10, 100_000)(text)[0]
+
+
+def _quality(text: str) -> int:
+    return _integers(1, 0, 100)(text)[0]
+
+
+def _fraction(text: str) -> float:
+    (value,) = _reals(1)(text)
+    if not 0 <= value < 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to below 0.5")
+    return value
+
+
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _outputs(text: str) -> int:
     return _integers(1, 1, 65536)(text)[0]
 
@@ -403,6 +590,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verify.add_arguments(verify_parser)
     verify_parser.set_defaults(run=_run_verify)
+
+    _add_evaluate(commands)
+    _add_calibrate(commands)
     return parser
 
 

@@ -1,7 +1,8 @@
-"""libdfnet through ctypes: load a model file, run inputs, look at every step.
+"""libdfnet through ctypes: load a model file, run inputs, look at every step, score faces.
 
-Called by verify and by the parity harness. Arrays go in as float32 NCHW [n, 3, height, width]
-and come out as float32 [n, outputs]; taps see NHWC, as the library computes. The structs below
+Called by verify, by evaluate and by the parity harness. Arrays go in as float32 NCHW
+[n, 3, height, width] and come out as float32 [n, outputs]; taps see NHWC, as the library
+computes. Pictures are uint8 RGB [height, width, 3], upright, as it decodes them. The structs below
 repeat include/dfnet/dfnet.h; the library fills them through their _init functions, which write
 no more bytes than they are told, so that an older or newer library stays harmless.
 """
@@ -20,11 +21,14 @@ from ctypes import (
     c_double,
     c_float,
     c_int,
+    c_int32,
     c_size_t,
+    c_ssize_t,
     c_uint32,
     c_uint64,
     c_void_p,
 )
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,7 +38,10 @@ import numpy as np
 GEMM = {"auto": 0, "native": 1, "openblas": 2}
 CPU_ALL = 0xFFFFFFFF
 
+_E_NO_FACE = -8
 _E_NUMERIC = -11
+_RGB8 = 1
+_FACE_WHOLE, _FACE_BOX, _FACE_DETECT = 0, 1, 2
 
 #: Called with (step name, float32 array NHWC [n, h, w, c]); the array is a copy.
 StepTap = Callable[[str, np.ndarray], None]
@@ -88,6 +95,53 @@ class _Options(ctypes.Structure):
     )
 
 
+class _Image(ctypes.Structure):
+    _fields_ = (
+        ("pixels", c_void_p),
+        ("width", c_int32),
+        ("height", c_int32),
+        ("stride", c_ssize_t),
+        ("format", c_int),
+        ("owner", c_void_p),
+    )
+
+
+class _Box(ctypes.Structure):
+    _fields_ = (("x", c_float), ("y", c_float), ("w", c_float), ("h", c_float))
+
+
+class _Detection(ctypes.Structure):
+    _fields_ = (("box", _Box), ("score", c_float), ("landmarks", c_float * 10))
+
+
+class _Face(ctypes.Structure):
+    _fields_ = (("mode", c_int), ("box", _Box))
+
+
+class _Result(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", c_size_t),
+        ("verdict", c_int),
+        ("fake", c_float),
+        ("logit", c_float),
+        ("box", _Box),
+        ("face_score", c_float),
+    )
+
+
+class _ClassifierOptions(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", c_size_t),
+        ("models", POINTER(c_void_p)),
+        ("weights", POINTER(c_float)),
+        ("model_count", c_size_t),
+        ("detector", c_void_p),
+        ("aggregate", c_int),
+        ("real_below", c_float),
+        ("fake_from", c_float),
+    )
+
+
 _TapFunction = ctypes.CFUNCTYPE(
     c_int, c_void_p, c_char_p, POINTER(c_float), c_int, c_int, c_int, c_int
 )
@@ -118,6 +172,44 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
         (c_void_p, POINTER(c_int), POINTER(c_int), POINTER(c_int), POINTER(c_int), POINTER(_Error)),
     ),
     "ef_session_tap": (c_int, (c_void_p, _TapFunction, c_void_p, POINTER(_Error))),
+    "ef_model_load_default": (c_int, (POINTER(_Options), POINTER(c_void_p), POINTER(_Error))),
+    "ef_model_default_path": (c_int, (c_char_p, c_size_t, POINTER(_Error))),
+    "ef_detector_model_load_default": (
+        c_int,
+        (POINTER(_Options), POINTER(c_void_p), POINTER(_Error)),
+    ),
+    "ef_image_decode_memory": (
+        c_int,
+        (c_char_p, c_size_t, POINTER(_Options), POINTER(_Image), POINTER(_Error)),
+    ),
+    "ef_image_free": (None, (POINTER(_Image),)),
+    "ef_detector_create": (
+        c_int,
+        (c_void_p, c_void_p, POINTER(_Options), POINTER(c_void_p), POINTER(_Error)),
+    ),
+    "ef_detector_free": (None, (c_void_p,)),
+    "ef_detect_faces": (
+        c_int,
+        (
+            c_void_p,
+            POINTER(_Image),
+            POINTER(_Detection),
+            c_size_t,
+            POINTER(c_size_t),
+            POINTER(_Error),
+        ),
+    ),
+    "ef_classifier_options_init": (None, (POINTER(_ClassifierOptions), c_size_t)),
+    "ef_classifier_create": (
+        c_int,
+        (POINTER(_ClassifierOptions), POINTER(_Options), POINTER(c_void_p), POINTER(_Error)),
+    ),
+    "ef_classifier_free": (None, (c_void_p,)),
+    "ef_result_init": (None, (POINTER(_Result), c_size_t)),
+    "ef_classify_face": (
+        c_int,
+        (c_void_p, POINTER(_Image), POINTER(_Face), POINTER(_Result), POINTER(_Error)),
+    ),
 }
 
 
@@ -160,6 +252,30 @@ class Library:
         """Load and check a model file; EngineError if the library refuses it."""
         return Model(self._c, os.fsencode(path))
 
+    def load_detector(self, path: str | os.PathLike[str] | None = None) -> Model:
+        """The face detector's model file; None: where the library looks for it."""
+        return self.load(path) if path else Model(self._c, None)
+
+    def default_model_path(self) -> str:
+        """The file that ef_model_load_default() reads; EngineError if there is none."""
+        buffer, error = ctypes.create_string_buffer(4096), _Error()
+        _check(self._c.ef_model_default_path(buffer, len(buffer), byref(error)), error)
+        return os.fsdecode(buffer.value)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """A picture file's pixels, uint8 RGB [height, width, 3]; EngineError if refused."""
+        image, error = _Image(), _Error()
+        status = self._c.ef_image_decode_memory(data, len(data), None, byref(image), byref(error))
+        _check(status, error)
+        try:
+            row = image.width * 3
+            whole = ctypes.string_at(image.pixels, image.stride * (image.height - 1) + row)
+            rows = (whole[y * image.stride :][:row] for y in range(image.height))
+            packed = whole if image.stride == row else b"".join(rows)
+            return np.frombuffer(packed, np.uint8).reshape(image.height, image.width, 3)
+        finally:
+            self._c.ef_image_free(byref(image))
+
 
 def _check(status: int, error: _Error) -> None:
     if status:
@@ -199,14 +315,19 @@ class _Handle:
 
 
 class Model(_Handle):
-    """A loaded model (ef_model)."""
+    """A loaded model (ef_model); path None: the default face detector."""
 
     _free = "ef_model_free"
 
-    def __init__(self, library: ctypes.CDLL, path: bytes) -> None:
+    def __init__(self, library: ctypes.CDLL, path: bytes | None) -> None:
         super().__init__(library)
         error = _Error()
-        status = library.ef_model_load_file(path, None, byref(self._pointer), byref(error))
+        if path is None:
+            status = library.ef_detector_model_load_default(
+                None, byref(self._pointer), byref(error)
+            )
+        else:
+            status = library.ef_model_load_file(path, None, byref(self._pointer), byref(error))
         _check(status, error)
 
     def options(self, gemm: str, threads: int, cpu_mask: int) -> _Options:
@@ -230,6 +351,22 @@ class Model(_Handle):
         options = self.options(gemm, threads, cpu_mask)
         options.height, options.width, options.batch = height, width, batch
         return Session(self._c, self._pointer, options)
+
+    def classifier(
+        self,
+        detector: Model | None = None,
+        *,
+        gemm: str = "auto",
+        threads: int = 1,
+        cpu_mask: int = CPU_ALL,
+    ) -> Classifier:
+        """Score faces with this model; without a detector whole pictures only."""
+        options = self.options(gemm, threads, cpu_mask)
+        return Classifier(self._c, self._pointer, detector and detector._pointer, options)
+
+    def detector(self, *, threads: int = 1, cpu_mask: int = CPU_ALL) -> Detector:
+        """Find faces with this model, which is a face detector's."""
+        return Detector(self._c, self._pointer, self.options("auto", threads, cpu_mask))
 
     def verify(
         self, *, gemm: str = "auto", threads: int = 1, cpu_mask: int = CPU_ALL
@@ -295,6 +432,100 @@ class Session(_Handle):
             raise raised[0]
         _check(status, error)
         return logits
+
+
+def _wrapped(pixels: np.ndarray) -> tuple[_Image, np.ndarray]:
+    """An ef_image over uint8 RGB [height, width, 3], and the array that must outlive it."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"pixels are {pixels.dtype} {list(pixels.shape)}, not uint8 [h,w,3]")
+    data = np.ascontiguousarray(pixels)
+    height, width, _ = data.shape
+    return _Image(data.ctypes.data, width, height, width * 3, _RGB8, None), data
+
+
+class Detector(_Handle):
+    """Pictures to faces (ef_detector); one thread at a time."""
+
+    _free = "ef_detector_free"
+
+    def __init__(self, library: ctypes.CDLL, model: c_void_p, options: _Options) -> None:
+        super().__init__(library)
+        error = _Error()
+        status = library.ef_detector_create(
+            model, None, byref(options), byref(self._pointer), byref(error)
+        )
+        _check(status, error)
+
+    def largest(self, pixels: np.ndarray) -> tuple[float, float, float, float] | None:
+        """Box of the largest face of uint8 RGB [height, width, 3]: x, y, width, height."""
+        image, _data = _wrapped(pixels)
+        found, count, error = _Detection(), c_size_t(), _Error()
+        status = self._c.ef_detect_faces(
+            self._pointer, byref(image), byref(found), 1, byref(count), byref(error)
+        )
+        _check(status, error)
+        box = found.box
+        return (box.x, box.y, box.w, box.h) if count.value else None
+
+
+@dataclass(frozen=True)
+class FaceScore:
+    """What ef_classify_face() says of one face."""
+
+    fake: float  # probability in [0, 1], temperature applied
+    logit: float  # its log-odds before the temperature
+    verdict: str  # real, uncertain or fake
+    box: tuple[float, float, float, float]  # x, y, width, height in pixels
+
+
+_VERDICTS = ("none", "real", "uncertain", "fake")
+
+
+class Classifier(_Handle):
+    """Pictures to scores (ef_classifier); one thread at a time."""
+
+    _free = "ef_classifier_free"
+
+    def __init__(
+        self, library: ctypes.CDLL, model: c_void_p, detector: c_void_p | None, options: _Options
+    ) -> None:
+        super().__init__(library)
+        what, error = _ClassifierOptions(), _Error()
+        library.ef_classifier_options_init(byref(what), ctypes.sizeof(what))
+        what.models, what.model_count = (c_void_p * 1)(model.value), 1
+        what.detector = detector
+        status = library.ef_classifier_create(
+            byref(what), byref(options), byref(self._pointer), byref(error)
+        )
+        _check(status, error)
+
+    def score(
+        self,
+        pixels: np.ndarray,
+        *,
+        whole: bool = False,
+        box: tuple[float, float, float, float] | None = None,
+    ) -> FaceScore | None:
+        """Score the largest face of uint8 RGB [height, width, 3], or what `box` or `whole` say.
+
+        None if the detector finds no face; EngineError for everything else.
+        """
+        image, _data = _wrapped(pixels)
+        face = _Face(_FACE_WHOLE if whole else _FACE_DETECT)
+        if box is not None:
+            face = _Face(_FACE_BOX, _Box(*box))
+        result, error = _Result(), _Error()
+        self._c.ef_result_init(byref(result), ctypes.sizeof(result))
+        status = self._c.ef_classify_face(
+            self._pointer, byref(image), byref(face), byref(result), byref(error)
+        )
+        if status == _E_NO_FACE:
+            return None
+        _check(status, error)
+        box = result.box
+        return FaceScore(
+            result.fake, result.logit, _VERDICTS[result.verdict], (box.x, box.y, box.w, box.h)
+        )
 
 
 def _wrap(tap: StepTap, raised: list[BaseException]) -> object:
