@@ -1,9 +1,11 @@
 /* bench.c - see bench.h. */
 #define _GNU_SOURCE
 #include "benchmarks/bench.h"
+#include "dfnet/dfnet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +21,7 @@
 
 static bool first_row;
 
-static double now_ns(void)
+double bench_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -44,10 +46,10 @@ bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
         if (fn(arg))
             return false;
     while (out->n < most && (repeats || out->n < MIN_CALLS || total < ENOUGH_NS)) {
-        const double start = now_ns();
+        const double start = bench_now_ns();
         if (fn(arg))
             return false;
-        total += out->ns[out->n++] = now_ns() - start;
+        total += out->ns[out->n++] = bench_now_ns() - start;
     }
     qsort(out->ns, (size_t)out->n, sizeof *out->ns, compare);
     out->min = out->ns[0];
@@ -108,4 +110,37 @@ void bench_json_row(const char *name, const struct bench_times *t, int threads,
 void bench_json_end(void)
 {
     puts("\n  ]\n}");
+}
+
+size_t bench_memory(const char *field)
+{
+    char line[256];
+    size_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
+            kib = strtoul(line + strlen(field) + 1, NULL, 10);
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
+bool bench_parse_cpu(const char *text, uint32_t *mask)
+{
+    static const struct {
+        const char *name;
+        uint32_t mask;
+    } levels[] = {{"ref", 0},
+                  {"avx2", EF_CPU_AVX2},
+                  {"avx512", EF_CPU_AVX2 | EF_CPU_AVX512},
+                  {"neon", EF_CPU_NEON}};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        if (!strcmp(text, levels[i].name)) {
+            *mask = levels[i].mask;
+            return true;
+        }
+    char *end;
+    const unsigned long long value = strtoull(text, &end, 0);
+    *mask = (uint32_t)value;
+    return *text >= '0' && *text <= '9' && !*end && value <= UINT32_MAX;
 }

@@ -29,4 +29,14 @@ void bench_json_row(const char *name, const struct bench_times *t, int threads,
                     const char *extra);
 void bench_json_end(void);
 
+/* Bytes of a field of /proc/self/status: "VmRSS", resident now, "VmHWM", at most so far;
+ * 0 where the system has no such file. */
+size_t bench_memory(const char *field);
+
+/* CPU level to allow: "ref", "avx2", "avx512" (with AVX2), "neon", or a mask of EF_CPU_
+ * bits. False: neither. */
+bool bench_parse_cpu(const char *text, uint32_t *mask);
+
+double bench_now_ns(void);
+
 #endif
