@@ -34,10 +34,10 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
-               struct bench_times *out)
+/* Until there are `least` and `ns` have passed, or `most`. */
+static bool repeat(int (*fn)(void *), void *arg, int warmup, int least, int most,
+                   double ns, struct bench_times *out)
 {
-    const int most = repeats ? repeats : MAX_CALLS;
     double total = 0;
     *out = (struct bench_times){.ns = malloc((size_t)most * sizeof(double))};
     if (!out->ns)
@@ -45,7 +45,7 @@ bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
     for (int i = 0; i < warmup; i++)
         if (fn(arg))
             return false;
-    while (out->n < most && (repeats || out->n < MIN_CALLS || total < ENOUGH_NS)) {
+    while (out->n < most && (out->n < least || total < ns)) {
         const double start = bench_now_ns();
         if (fn(arg))
             return false;
@@ -56,6 +56,19 @@ bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
     out->median = out->ns[out->n / 2];
     out->max = out->ns[out->n - 1];
     return true;
+}
+
+bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
+               struct bench_times *out)
+{
+    return repeats ? repeat(fn, arg, warmup, repeats, repeats, 0, out)
+                   : repeat(fn, arg, warmup, MIN_CALLS, MAX_CALLS, ENOUGH_NS, out);
+}
+
+bool bench_run_for(int (*fn)(void *), void *arg, int warmup, double seconds,
+                   struct bench_times *out)
+{
+    return repeat(fn, arg, warmup, 3, MAX_CALLS, seconds * 1e9, out);
 }
 
 /* First "model name" of /proc/cpuinfo, without what JSON would need escaped. */

@@ -21,6 +21,10 @@ struct bench_times {
 bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
                struct bench_times *out);
 
+/* The same until `seconds` have passed and there are at least 3. */
+bool bench_run_for(int (*fn)(void *), void *arg, int warmup, double seconds,
+                   struct bench_times *out);
+
 /* Opens {"context":{...},"benchmarks":[ on stdout, adds a row to it, closes it. extra:
  * more members, each with a comma before it, or "". Readable by google-benchmark's
  * compare.py: rows are iterations with real_time in microseconds. */

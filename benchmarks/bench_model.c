@@ -122,7 +122,7 @@ static int run_once(void *arg)
     return failed;
 }
 
-/* Multiply-adds of one input at the size at hand; the model's own count is for its own. */
+/* Multiply-adds of one input at this size; the model's own count is for its own size. */
 static double count_macs(const ef_session *session)
 {
     double sum = 0;

@@ -1,5 +1,5 @@
-/* layers.h - where the time of a network goes, step by step, against what the multiply-adds
- * of each step would take at the machine's peak. Called by bench_model. */
+/* layers.h - where the time of a network goes, step by step, beside what the step's
+ * multiply-adds would take at the machine's peak. Called by bench_model. */
 #ifndef DFN_BENCHMARKS_LAYERS_H
 #define DFN_BENCHMARKS_LAYERS_H
 

@@ -1,6 +1,6 @@
 /* peak.h - what one core of this machine can do at most, measured: float32 multiply-adds
- * in registers, and reading memory. Called by bench_peak, bench_model and bench_kernel, so
- * that a time can be compared with a floor of the same minute. */
+ * in registers, and reading memory. Called by bench_peak, bench_model and bench_kernel,
+ * so that a time can be compared with a floor of the same minute. */
 #ifndef DFN_BENCHMARKS_PEAK_H
 #define DFN_BENCHMARKS_PEAK_H
 
@@ -10,7 +10,7 @@
 /* CPU levels are EF_CPU_ bits of dfnet.h; 0 is portable C. */
 
 /* FLOP/s of multiply-adds (two operations each) with the instructions of one level, the
- * best of `tries` stretches of about 2 ms. 0: this build or this machine lacks it. */
+ * best of `tries` stretches of about 1 ms. 0: this build or this machine lacks it. */
 double peak_fma(uint32_t level, int tries);
 
 /* The best of all levels in mask and of portable C. */

@@ -1,6 +1,6 @@
 """What is compared, and the figures that samples make. Pure: needs nothing installed.
 
-Called by every module of the package and tested by tests/test_cases.py.
+Called by every module of the package and tested by benchmarks/tests/test_peers.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,0 @@
-"""Lets the tests run from any folder."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
