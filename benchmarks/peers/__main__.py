@@ -1,6 +1,7 @@
 """The command: `./dev bench --peers [ARGS]`, which is `python -m benchmarks.peers [ARGS]`.
 
-Exit codes: 0 done; 1 wrong usage; 2 libdfnet itself failed or disagreed.
+Exit codes: 0 done; 2 wrong usage; 3 libdfnet itself failed or disagreed, or there is nothing to
+compare with. Peers that fail are named in the table.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from benchmarks.peers import machine, report
-from benchmarks.peers.cases import DEFAULT_NETS, Case, Net, Row, cases
+from benchmarks.peers.cases import DEFAULT_NETS, Case, Net, Row, busy, cases
 from benchmarks.peers.engines import DEFAULT, ENGINES
 from benchmarks.peers.export import EXPORTERS, done
 from benchmarks.peers.measure import measure
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         _print(results, peaks, about, file)
     _print(results, peaks, about, sys.stdout)
     _say(f"written: {output}/peers.txt, peers.json (all samples), peers.png")
-    return 2 if any(r.error for _, rows, _ in results for r in rows if _own(r)) else 0
+    return 3 if any(r.error for _, rows, _ in results for r in rows if _own(r)) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,12 +74,18 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
 
-    def listed(kind: Any) -> Any:
-        return lambda text: [kind(part) for part in text.split(",")]
+    def listed(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+        def parse(text: str) -> list[Any]:
+            try:
+                return [kind(part) for part in text.split(",")]
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
+
+        return parse
 
     def count(text: str) -> int:
         if not text.isdigit() or not 1 <= int(text) <= 1024:
-            raise ValueError(text)
+            raise ValueError(f"{text!r} is not a number from 1 to 1024")
         return int(text)
 
     add = parser.add_argument
@@ -114,7 +121,7 @@ def _export_all(
                 missing[engine, net, batch] = f"could not be exported: {last[:200]}"
                 _say(f"{engine}: {missing[engine, net, batch]} (more in {log})")
     if any(engine == "reference" for engine, _, _ in missing):
-        sys.exit(2)
+        sys.exit(3)
     return missing
 
 
@@ -143,9 +150,10 @@ def _one(
         say=_say,
     )
     rows += [Row(engine, "", error=reason) for engine, reason in lost.items()]
-    own = any(_own(row) for row in rows)
+    if not any(_own(row) and not row.error for row in rows):
+        return rows, {}
     model = case.net.folder(root) / "model.safetensors"
-    return rows, machine.c_program(case, model, options.starts) if own else {}
+    return rows, machine.c_program(case, model, options.starts)
 
 
 def _own(row: Row) -> bool:
@@ -170,12 +178,16 @@ def _print(
     for case, rows, program in results:
         console.print()
         console.print(report.table(case, rows, peaks.best(case.threads)))
+        if busy(case, rows):
+            console.print("The machine was busy (see CPUs): these times say nothing.")
         if program:
             console.print(
                 f"dfnet in a C program: {program['resident_bytes'] / report.MIB:.0f} MiB resident"
                 f" (at most {program['peak_resident_bytes'] / report.MIB:.0f}), load to first"
                 f" result {program['first_result_ms']:.0f} ms"
             )
+    console.print()
+    console.print(report.summary(results, peaks))
     console.print()
     console.print(report.LEGEND)
 

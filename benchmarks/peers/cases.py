@@ -55,8 +55,8 @@ class Net:
         return self.arch().macs(self.size, self.size, PADDING)
 
     def folder(self, root: Path) -> Path:
-        """Where its files are kept."""
-        return root / f"{self.name}-{self.size}"
+        """Where its files are kept; other weights are another folder."""
+        return root / f"{self.name}-{self.size}-{PADDING}{SEED}"
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,14 @@ def share(macs: int, ns: float, peak: float) -> float:
     return gflops(macs, ns) / peak if peak > 0 else 0.0
 
 
+def busy(case: Case, rows: Sequence[Row]) -> bool:
+    """Whether something else had the processors: every engine waits on one thread at times, but
+    none that was alone is kept from it for a tenth of its best turn."""
+    used = [row.threads_used for row in rows if row.samples]
+    return case.threads == 1 and bool(used) and max(used) < 0.9
+
+
 def fastest(rows: Sequence[Row], own: str = "dfnet") -> Row | None:
     """The fastest engine that is not this library's."""
-    peers = [row for row in rows if row.samples and not row.engine.startswith(own)]
+    peers = [r for r in rows if r.samples and not r.error and not r.engine.startswith(own)]
     return min(peers, key=lambda row: row.best, default=None)

@@ -3,7 +3,7 @@
     python -m benchmarks.peers.export ENGINE NET@SIZE BATCH FOLDER
 
 Each format in a process of its own, so that a package that is missing or breaks takes nothing
-else with it. Files in FOLDER/NET-SIZE/, of which model.safetensors is for all batches:
+else with it. Files in FOLDER/NET-SIZE-WEIGHTS/, of which model.safetensors is for all batches:
 
     model.safetensors            ours; random weights
     bN/input.npy, logits.npy     float32 [N, 3, S, S]; float64 [N, outputs], by torch in float64
@@ -32,7 +32,7 @@ _HERE = Path(__file__).parent
 def stamp() -> str:
     """Changes when the recipe or a package does."""
     digest = hashlib.sha256()
-    for name in ("export.py", "network.py", "cases.py", "requirements.txt"):
+    for name in ("export.py", "network.py", "requirements.txt", "requirements-executorch.txt"):
         digest.update((_HERE / name).read_bytes())
     return digest.hexdigest()
 

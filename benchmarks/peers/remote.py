@@ -7,6 +7,7 @@ tidies up, take nothing from the others.
 from __future__ import annotations
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.peers.engines import environment
+
+#: Seconds that an answer may take; the slowest is a first run of the largest network.
+PATIENCE = 900
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,6 +61,9 @@ class Remote:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise WorkerError(self._ended()) from None
+        # An answer is one line at a time, so nothing is left in the buffer that select cannot see.
+        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+            raise WorkerError(f"no answer for {PATIENCE} s")
         line = self._process.stdout.readline()
         if not line:
             raise WorkerError(self._ended())

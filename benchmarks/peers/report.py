@@ -48,6 +48,40 @@ def table(case: Case, rows: Sequence[Row], peak: float) -> Any:
     return result
 
 
+def summary(results: Sequence[tuple[Case, Sequence[Row], Any]], peaks: Peaks) -> Any:
+    """A line a case: libdfnet, the fastest peer, and what threads and batches gave."""
+    from rich.table import Table
+
+    result = Table(title="libdfnet and the fastest peer", title_justify="left")
+    result.add_column("case", no_wrap=True)
+    for head in ("dfnet ms", "of peak", "fastest peer", "ms", "speed", "by threads", "by batch"):
+        result.add_column(head, justify="right", no_wrap=True)
+    own = {
+        case: row
+        for case, rows, _ in results
+        for row in rows
+        if row.engine == "dfnet" and row.samples and not row.error
+    }
+    for case, rows, _ in results:
+        if case not in own:
+            continue
+        best, rival = own[case].best, fastest(rows)
+        single = own.get(Case(case.net, 1, case.batch))
+        alone = own.get(Case(case.net, case.threads, 1))
+        peak = peaks.best(case.threads)
+        result.add_row(
+            str(case),
+            f"{best / 1e6:.2f}",
+            f"{100 * share(case.macs, best, peak):.1f} %" if peak else "",
+            f"{rival.engine}" if rival else "",
+            f"{rival.best / 1e6:.2f}" if rival else "",
+            f"{rival.best / best:.2f}" if rival else "",
+            f"{single.best / best:.2f}" if single and case.threads > 1 else "",
+            f"{case.batch * alone.best / best:.2f}" if alone and case.batch > 1 else "",
+        )
+    return result
+
+
 LEGEND = """\
 of peak      multiply-adds of the network against this run's measured peak of as many threads
 speed        times as fast as the fastest peer (above 1: faster)
@@ -56,7 +90,9 @@ first ms     load to first result, imports not counted, the fastest start
 library MiB  shared libraries of the engine's own package that were loaded; for dfnet stripped
 CPUs         processor time by wall time, the most in any turn: more than the threads asked for
              would be unfair
-error        largest difference of a logit from float64, relative to the largest logit"""
+error        largest difference of a logit from float64, relative to the largest logit
+by threads   times as fast as with one thread
+by batch     images a second, times those of batch 1"""
 
 
 def as_json(

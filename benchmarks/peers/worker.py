@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -121,5 +123,12 @@ def main() -> None:
             print(json.dumps(answer), file=answers, flush=True)
 
 
+def end_with_parent() -> None:
+    """A worker that is stopped would outlive a command that was killed. Linux only."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    end_with_parent()
     main()

@@ -21,6 +21,7 @@ from benchmarks.peers.cases import (
     Net,
     Row,
     agrees,
+    busy,
     cases,
     fastest,
     gflops,
@@ -108,6 +109,16 @@ def test_the_rival_is_the_fastest_peer_that_ran() -> None:
     ]
     assert fastest(rows) is rows[3]
     assert fastest(rows[:2]) is None
+
+
+def test_a_busy_machine_is_noticed() -> None:
+    def rows(*used: float) -> list[Row]:
+        return [Row("x", "1", threads_used=u, samples=[1]) for u in used]
+
+    assert busy(CASE, rows(0.3, 0.89)) and not busy(CASE, rows(0.3, 0.95))
+    # An engine that uses one of two threads is no sign.
+    assert not busy(Case(B0, 2, 1), rows(0.8))
+    assert not busy(CASE, [Row("x", "", error="why")])
 
 
 def test_peaks_only_rise() -> None:
