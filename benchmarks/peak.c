@@ -26,8 +26,8 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Each runs `rounds` times CHAINS multiply-adds and returns how many floats one has. The
- * factor is below 1, so that nothing overflows or becomes denormal. */
+/* Each runs `rounds` times a row of multiply-adds and returns how many floats the row has.
+ * The numbers are such that nothing overflows or becomes denormal. */
 typedef int fma_fn(int rounds);
 
 /* Four lanes in portable C: whatever the compiler makes of the base architecture. */
@@ -39,7 +39,7 @@ static int fma_portable(int rounds)
             a[i] = a[i] * 0.999f + 0.5f;
     for (int i = 0; i < 4 * CHAINS; i++)
         sink = a[i];
-    return 4;
+    return 4 * CHAINS;
 }
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -54,7 +54,7 @@ __attribute__((target("avx2,fma"))) static int fma_avx2(int rounds)
             a[i] = _mm256_fmadd_ps(a[i], m, c);
     for (int i = 0; i < CHAINS; i++)
         sink = _mm256_cvtss_f32(a[i]);
-    return 8;
+    return 8 * CHAINS;
 }
 
 __attribute__((target("avx512f"))) static int fma_avx512(int rounds)
@@ -68,21 +68,43 @@ __attribute__((target("avx512f"))) static int fma_avx512(int rounds)
             a[i] = _mm512_fmadd_ps(a[i], m, c);
     for (int i = 0; i < CHAINS; i++)
         sink = _mm512_cvtss_f32(a[i]);
-    return 16;
+    return 16 * CHAINS;
 }
 #elif defined(__aarch64__)
+/* Written out, because gcc 12 keeps an array of accumulators in memory here. What is
+ * added to is the accumulator, because the instruction overwrites it. */
 static int fma_neon(int rounds)
 {
     const float32x4_t m = vdupq_n_f32(0.999f), c = vdupq_n_f32(0.5f);
-    float32x4_t a[2 * CHAINS];
-    for (int i = 0; i < 2 * CHAINS; i++)
-        a[i] = c;
-    for (int r = 0; r < rounds; r++)
-        for (int i = 0; i < 2 * CHAINS; i++)
-            a[i] = vfmaq_f32(c, a[i], m);
-    for (int i = 0; i < 2 * CHAINS; i++)
-        sink = vgetq_lane_f32(a[i], 0);
-    return 8;
+    float32x4_t a0 = c, a1 = c, a2 = c, a3 = c, a4 = c, a5 = c, a6 = c, a7 = c, a8 = c,
+                a9 = c, a10 = c, a11 = c;
+    for (int r = 0; r < rounds; r++) {
+        a0 = vfmaq_f32(a0, m, c);
+        a1 = vfmaq_f32(a1, m, c);
+        a2 = vfmaq_f32(a2, m, c);
+        a3 = vfmaq_f32(a3, m, c);
+        a4 = vfmaq_f32(a4, m, c);
+        a5 = vfmaq_f32(a5, m, c);
+        a6 = vfmaq_f32(a6, m, c);
+        a7 = vfmaq_f32(a7, m, c);
+        a8 = vfmaq_f32(a8, m, c);
+        a9 = vfmaq_f32(a9, m, c);
+        a10 = vfmaq_f32(a10, m, c);
+        a11 = vfmaq_f32(a11, m, c);
+    }
+    sink = vgetq_lane_f32(a0, 0);
+    sink = vgetq_lane_f32(a1, 0);
+    sink = vgetq_lane_f32(a2, 0);
+    sink = vgetq_lane_f32(a3, 0);
+    sink = vgetq_lane_f32(a4, 0);
+    sink = vgetq_lane_f32(a5, 0);
+    sink = vgetq_lane_f32(a6, 0);
+    sink = vgetq_lane_f32(a7, 0);
+    sink = vgetq_lane_f32(a8, 0);
+    sink = vgetq_lane_f32(a9, 0);
+    sink = vgetq_lane_f32(a10, 0);
+    sink = vgetq_lane_f32(a11, 0);
+    return 4 * CHAINS;
 }
 #endif
 
@@ -107,10 +129,10 @@ double peak_fma(uint32_t level, int tries)
     double best = 0;
     for (int i = 0; fn && i < tries; i++) {
         const double start = now();
-        double lanes = 0;
+        double floats = 0;
         for (int j = 0; j < 10; j++)
-            lanes += fn(ROUNDS);
-        const double rate = 2.0 * CHAINS * ROUNDS * lanes / (now() - start);
+            floats += fn(ROUNDS);
+        const double rate = 2.0 * ROUNDS * floats / (now() - start);
         if (rate > best)
             best = rate;
     }
@@ -128,22 +150,30 @@ double peak_fma_best(uint32_t mask, int tries)
     return best;
 }
 
-/* One vector of 64 bytes; compilers split it into what the level has. */
-typedef uint64_t line __attribute__((vector_size(64)));
-#define LINES 8 /* accumulators */
+/* What a register holds; compilers split 64 bytes where the level has less. */
+#if defined(__x86_64__) || defined(__i386__)
+#define WIDTH 64
+#else
+#define WIDTH 16
+#endif
+typedef uint64_t line __attribute__((vector_size(WIDTH)));
+#define LINES 4 /* accumulators */
 
 /* The same loop compiled for each level. n: a multiple of LINES. */
 static inline __attribute__((always_inline)) void sum_lines(const line *p, size_t n)
 {
-    line a[LINES];
-    for (int i = 0; i < LINES; i++)
-        a[i] = p[i];
-    for (size_t k = LINES; k < n; k += LINES)
-        for (int i = 0; i < LINES; i++)
-            a[i] += p[k + (size_t)i];
-    for (int i = 1; i < LINES; i++)
-        a[0] += a[i];
-    int_sink = a[0][0] ^ a[0][3] ^ a[0][7];
+    line a0 = p[0], a1 = p[1], a2 = p[2], a3 = p[3];
+    for (size_t k = LINES; k < n; k += LINES) {
+        a0 += p[k];
+        a1 += p[k + 1];
+        a2 += p[k + 2];
+        a3 += p[k + 3];
+    }
+    a0 += a1 + (a2 + a3);
+    uint64_t all = 0;
+    for (int i = 0; i < WIDTH / 8; i++)
+        all ^= a0[i];
+    int_sink = all;
 }
 
 static void read_portable(const line *p, size_t n)
