@@ -91,6 +91,7 @@ def test_model_layers_add_up(model: Path) -> None:
     steps = [line.split() for line in table.splitlines()]
     macs = sum(float(step[2]) for step in steps)
     assert macs == pytest.approx(variant("lite0", 3).macs(64, 64, "same") / 1e6, rel=1e-3)
+    assert float(steps[0][3]) > 0
     assert sum(float(s[3]) for s in steps) == pytest.approx(float(kinds.split()[-9]), rel=0.05)
     assert {"stem", "depthwise", "all"} <= {line.split()[0] for line in kinds.splitlines()}
 
