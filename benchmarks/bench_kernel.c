@@ -33,7 +33,6 @@ static const struct shape shapes[] = {
     {"b4.expand.6", DFN_OP_POINTWISE, 48, 48, 56, 336, 1, 1},
     {"b0.se.pool.1", DFN_OP_POOL, 56, 56, 96, 96, 1, 1},
     {"b0.se.expand.15", DFN_OP_FC, 1, 1, 48, 1152, 1, 1},
-    {"b0.scale.1", DFN_OP_SCALE, 56, 56, 96, 96, 1, 1},
     {"mtcnn.p.conv1", DFN_OP_CONV, 64, 640, 3, 10, 3, 1},
     {"mtcnn.p.conv3", DFN_OP_CONV, 32, 320, 16, 32, 3, 1},
     {"mtcnn.r.conv2", DFN_OP_CONV, 11, 11, 28, 48, 3, 1},
@@ -54,7 +53,6 @@ union args {
     struct dfn_pointwise_args pointwise;
     struct dfn_pool_args pool;
     struct dfn_fc_args fc;
-    struct dfn_scale_args scale;
     struct dfn_maxpool_args maxpool;
     struct dfn_prelu_args prelu;
     struct dfn_softmax_args softmax;
@@ -90,19 +88,17 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
             oh, ow, s->cout, s->k, s->stride, pad,  pad,  DFN_ACT_SWISH};
         return (size_t)oh;
     case DFN_OP_DWCONV:
-        a->dwconv =
-            (struct dfn_dwconv_args){in, w,  bias, out,       s->h, s->w, s->cin,
-                                     oh, ow, s->k, s->stride, pad,  pad,  DFN_ACT_SWISH};
+        a->dwconv = (struct dfn_dwconv_args){in,   w,         bias,   out, NULL,
+                                             s->h, s->w,      s->cin, oh,  ow,
+                                             s->k, s->stride, pad,    pad, DFN_ACT_SWISH};
         return (size_t)oh;
     case DFN_OP_POOL:
-        a->pool = (struct dfn_pool_args){in, out, s->h * s->w, s->cin};
+        a->pool =
+            (struct dfn_pool_args){in, out, s->h * s->w, s->cin, (double)s->h * s->w};
         return (size_t)s->cin;
     case DFN_OP_FC:
         a->fc = (struct dfn_fc_args){in, w, bias, out, s->cin, s->cout, DFN_ACT_SIGMOID};
         return (size_t)s->cout;
-    case DFN_OP_SCALE:
-        a->scale = (struct dfn_scale_args){in, bias, out, s->h * s->w, s->cin};
-        return (size_t)s->h * (size_t)s->w;
     case DFN_OP_MAXPOOL:
         a->maxpool = (struct dfn_maxpool_args){in, out, s->h, s->w,     s->cin,
                                                oh, ow,  s->k, s->stride};
@@ -115,8 +111,13 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
         return (size_t)s->h * (size_t)s->w;
     default:
         a->pointwise = (struct dfn_pointwise_args){
-            in,  w,      bias,    NULL,
-            out, s->cin, s->cout, s->cin < s->cout ? DFN_ACT_SWISH : DFN_ACT_NONE};
+            .in = in,
+            .weight = w,
+            .bias = bias,
+            .out = out,
+            .cin = s->cin,
+            .cout = s->cout,
+            .act = s->cin < s->cout ? DFN_ACT_SWISH : DFN_ACT_NONE};
         return (size_t)s->h * (size_t)s->w;
     }
 }
@@ -136,7 +137,7 @@ static void measure(const struct shape *s, const struct dfn_kernel *k, bool json
         struct call c = {k, &a, setup(s, &a, in, w, bias, out)};
         const double opixels = (double)pixels / (s->stride * s->stride);
         /* One operation an element; a multiply-add has two. */
-        const bool plain = s->op == DFN_OP_POOL || s->op >= DFN_OP_SCALE;
+        const bool plain = s->op == DFN_OP_POOL || s->op >= DFN_OP_MAXPOOL;
         const double macs =
             plain ? opixels * s->cout / 2 : opixels * s->cout * cin * s->k * s->k;
         const double bytes = 4 * ((double)nin + opixels * s->cout + (double)nw);

@@ -1,0 +1,217 @@
+/* pointwise.h - 1x1 convolution as a matrix product, for any vector. Included by one file
+ * for each instruction set, after its vec_*.h; that file defines DFN_PW_TILES, the list
+ * of its tiles (pixels, vectors of columns), and DFN_PW_PIXELS(columns), the most pixels
+ * of a tile with so many vectors.
+ *
+ * Activations are read where they lie, one float broadcast to all lanes; weights lie in
+ * panels of 16 columns (DFN_LAYOUT_PANEL16), [ceil(cout / 16)][cin][16].
+ *
+ *                  w[0]   w[1]        vectors of weights of one input channel
+ *     x[0]   *    [sum]  [sum]
+ *     x[1]   *    [sum]  [sum]        the sums stay in registers over all cin
+ *     ...
+ *
+ * A sum runs over input channels in order, in pieces of DFN_PW_DEPTH whose sums are then
+ * added (one sum of 3840 terms would lose two more bits): its bits depend on cin alone,
+ * neither on the tile nor on the range of items.
+ *
+ * Loops: strips of pixels that stay in the second cache, in them groups of columns, in
+ * them tiles of pixels; so a group's weights are read from the first or second cache and
+ * a strip's activations from the second. */
+#ifndef DFN_KERNELS_SIMD_POINTWISE_H
+#define DFN_KERNELS_SIMD_POINTWISE_H
+
+#include "kernels/simd/act.h"
+
+#define DFN_PW_PANEL 16
+#define DFN_PW_DEPTH 512
+/* Floats of activations that a strip of pixels may have. */
+#define DFN_PW_STRIP 65536
+/* No tile has more sums than the machine has registers. */
+#define DFN_PW_MOST (DFN_VREGS * DFN_VL)
+
+/* What the tiles of one group of columns share. */
+struct dfn_pw_group {
+    const float *weight; /* the panel that its first column is in, at that column       */
+    const float *bias;   /* at its first column                                         */
+    size_t cin, cout;
+    int last; /* lanes of its last vector that exist, 1..DFN_VL                         */
+    enum dfn_act act;
+};
+
+/* One tile's place: rows of in, residual (or NULL) and out at the group's columns. */
+struct dfn_pw_place {
+    const float *in;       /* [rows][cin]                                               */
+    const float *residual; /* [rows][cout]                                              */
+    float *out;            /* [rows][cout]                                              */
+};
+
+/* The weights of vector j of a group for input channel i. */
+DFN_INLINE const float *dfn_pw_weight(const struct dfn_pw_group *g, size_t i, int j)
+{
+    const size_t vecs = DFN_PW_PANEL / DFN_VL, v = (size_t)j;
+    return g->weight + v / vecs * g->cin * DFN_PW_PANEL + i * DFN_PW_PANEL +
+           v % vecs * DFN_VL;
+}
+
+/* Bias, activation and residual of a tile of sums that lie in memory, [rows][cols]
+ * vectors. One copy for each activation, so that its code is not in every tile. */
+DFN_INLINE void dfn_pw_finish(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                              const float *sum, int rows, int cols,
+                              const enum dfn_act act)
+{
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < cols; j++, sum += DFN_VL) {
+            const size_t to = (size_t)r * g->cout + (size_t)j * DFN_VL;
+            const int n = j == cols - 1 ? g->last : DFN_VL;
+            dfn_vec v =
+                vec_add(vec_load(sum), vec_load_upto(g->bias + (size_t)j * DFN_VL, n));
+            v = vec_act(act, v);
+            if (at->residual)
+                v = vec_add(v, vec_load_upto(at->residual + to, n));
+            vec_store_upto(at->out + to, v, n);
+        }
+}
+
+static void dfn_pw_finish_any(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                              const float *sum, int rows, int cols)
+{
+    switch (g->act) {
+    case DFN_ACT_SWISH:
+        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_SWISH);
+        break;
+    case DFN_ACT_RELU6:
+        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_RELU6);
+        break;
+    case DFN_ACT_SIGMOID:
+        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_SIGMOID);
+        break;
+    case DFN_ACT_NONE:
+        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_NONE);
+        break;
+    }
+}
+
+/* held[r][j] = or += the sum over the input channels i..end-1. rows and cols are
+ * constants at every call, so that the sums live in registers. */
+DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size_t i,
+                             size_t end, float *held, const bool add, const int rows,
+                             const int cols)
+{
+    dfn_vec sum[DFN_VREGS][3];
+
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++)
+            sum[r][j] = vec_set1(0.0f);
+    for (; i < end; i++) {
+        dfn_vec w[3];
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++)
+            w[j] = vec_load(dfn_pw_weight(g, i, j));
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++) {
+            const dfn_vec x = vec_set1(in[(size_t)r * g->cin + i]);
+#pragma GCC unroll 3
+            for (int j = 0; j < cols; j++)
+                sum[r][j] = vec_fma(x, w[j], sum[r][j]);
+        }
+    }
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++, held += DFN_VL)
+            vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
+}
+
+DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            const int rows, const int cols)
+{
+    float held[DFN_PW_MOST];
+    const size_t cin = g->cin;
+
+    size_t end = cin < DFN_PW_DEPTH ? cin : DFN_PW_DEPTH;
+    dfn_pw_piece(g, at->in, 0, end, held, false, rows, cols);
+    for (size_t i = end; i < cin; i = end) {
+        end = cin - i < DFN_PW_DEPTH ? cin : i + DFN_PW_DEPTH;
+        dfn_pw_piece(g, at->in, i, end, held, true, rows, cols);
+    }
+    dfn_pw_finish_any(g, at, held, rows, cols);
+}
+
+/* One case for each tile. */
+static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            int rows, int cols)
+{
+    switch (cols * 16 + rows) {
+#define DFN_PW_TILE(r, c)                                                                \
+    case (c)*16 + (r):                                                                   \
+        dfn_pw_tile(g, at, r, c);                                                        \
+        break;
+        DFN_PW_TILES
+#undef DFN_PW_TILE
+    default:
+        break;
+    }
+}
+
+/* The pixels first..last-1 times their image's gate, in place; see kernels.h. */
+static void dfn_pw_gate(const struct dfn_pointwise_args *a, size_t first, size_t last)
+{
+    const size_t cin = (size_t)a->cin;
+    for (size_t m = first; m < last; m++) {
+        const float *gate = a->gate + m / (size_t)a->pixels * cin;
+        float *v = a->gated + m * cin;
+        size_t i = 0;
+        for (; i + DFN_VL <= cin; i += DFN_VL)
+            vec_store(v + i, vec_mul(vec_load(v + i), vec_load(gate + i)));
+        for (; i < cin; i++)
+            v[i] *= gate[i];
+    }
+}
+
+/* The pixels first..last-1, less than a strip, for all columns. */
+static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_t last)
+{
+    const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    struct dfn_pw_group g = {.cin = cin, .cout = cout, .act = a->act};
+    int vecs = (a->cout + DFN_VL - 1) / DFN_VL;
+
+    for (size_t o = 0; vecs > 0;) {
+        const int cols = dfn_pw_cols(vecs);
+        const size_t left = cout - o, whole = (size_t)(cols - 1) * DFN_VL;
+        /* Equal tiles: 49 pixels are 7 x 7, not 6 x 8 and a slow single one. */
+        const size_t n = last - first;
+        size_t tiles = (n + (size_t)dfn_pw_rows(cols) - 1) / (size_t)dfn_pw_rows(cols);
+
+        g.weight = a->weight + o / DFN_PW_PANEL * cin * DFN_PW_PANEL + o % DFN_PW_PANEL;
+        g.bias = a->bias + o;
+        g.last = left - whole < DFN_VL ? (int)(left - whole) : DFN_VL;
+        for (size_t m = first; tiles > 0; tiles--) {
+            const size_t rows = (last - m + tiles - 1) / tiles;
+            const struct dfn_pw_place at = {
+                a->in + m * cin, a->residual ? a->residual + m * cout + o : NULL,
+                a->out + m * cout + o};
+            dfn_pw_any_tile(&g, &at, (int)rows, cols);
+            m += rows;
+        }
+        vecs -= cols;
+        o += (size_t)cols * DFN_VL;
+    }
+}
+
+/* The items first..last-1 of a 1x1 convolution. */
+static void dfn_pointwise(const struct dfn_pointwise_args *a, size_t first, size_t last)
+{
+    size_t strip = DFN_PW_STRIP / (size_t)a->cin;
+    strip = strip < 56 ? 56 : strip;
+    for (size_t m = first; m < last; m += strip) {
+        const size_t end = last - m < strip ? last : m + strip;
+        if (a->gate)
+            dfn_pw_gate(a, m, end);
+        dfn_pw_strip(a, m, end);
+    }
+}
+
+#endif
