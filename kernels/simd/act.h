@@ -30,25 +30,24 @@ DFN_INLINE dfn_vec vec_exp_minus(dfn_vec x)
     return vec_ldexp(p, n);
 }
 
-/* 1 / (1 + e^-x); 0 below -87, where it is less than 1.7e-38. low: max(x, -87). */
-DFN_INLINE dfn_vec vec_sigmoid_of(dfn_vec x, dfn_vec low)
+/* a / (1 + e^-x), clamped: x within the limit; 0 where x < -87. There 1 / (1 + e^-x) is
+ * less than 1.7e-38, and x = -1e30 or -infinity would make something of it. */
+DFN_INLINE dfn_vec vec_logistic(dfn_vec a, dfn_vec x, dfn_vec clamped)
 {
-    const dfn_vec e = vec_exp_minus(vec_at_most(vec_set1(DFN_EXP_LIMIT), low));
-    const dfn_vec s = vec_recip(vec_add(vec_set1(1.0f), e));
-    return vec_keep(s, x, vec_set1(-DFN_EXP_LIMIT));
+    const dfn_vec d = vec_add(vec_set1(1.0f), vec_exp_minus(clamped));
+    return vec_keep(vec_div(a, d), x, vec_set1(-DFN_EXP_LIMIT));
 }
 
 DFN_INLINE dfn_vec vec_sigmoid(dfn_vec x)
 {
-    return vec_sigmoid_of(x, vec_at_least(vec_set1(-DFN_EXP_LIMIT), x));
+    const dfn_vec low = vec_at_least(vec_set1(-DFN_EXP_LIMIT), x);
+    return vec_logistic(vec_set1(1.0f), x, vec_at_most(vec_set1(DFN_EXP_LIMIT), low));
 }
 
-/* x times sigmoid(x); -0 below -87: x itself is held there, or -infinity times 0 would be
- * NaN. */
+/* The clamp may lose a NaN; x divided brings it back. */
 DFN_INLINE dfn_vec vec_swish(dfn_vec x)
 {
-    const dfn_vec low = vec_at_least(vec_set1(-DFN_EXP_LIMIT), x);
-    return vec_mul(low, vec_sigmoid_of(x, low));
+    return vec_logistic(x, x, vec_clamp(x, DFN_EXP_LIMIT));
 }
 
 DFN_INLINE dfn_vec vec_relu6(dfn_vec x)

@@ -1,7 +1,9 @@
 /* pointwise.h - 1x1 convolution as a matrix product, for any vector. Included by one file
  * for each instruction set, after its vec_*.h; that file defines DFN_PW_TILES, the list
- * of its tiles (pixels, vectors of columns), and DFN_PW_PIXELS(columns), the most pixels
- * of a tile with so many vectors.
+ * of its tiles (pixels, vectors of columns), and
+ *
+ *   dfn_pw_rows(cols)  the most pixels of a tile with so many vectors of columns
+ *   dfn_pw_cols(left)  vectors of the next group when so many columns are left
  *
  * Activations are read where they lie, one float broadcast to all lanes; weights lie in
  * panels of 16 columns (DFN_LAYOUT_PANEL16), [ceil(cout / 16)][cin][16].
@@ -54,52 +56,33 @@ DFN_INLINE const float *dfn_pw_weight(const struct dfn_pw_group *g, size_t i, in
            v % vecs * DFN_VL;
 }
 
-/* Bias, activation and residual of a tile of sums that lie in memory, [rows][cols]
- * vectors. One copy for each activation, so that its code is not in every tile. */
-DFN_INLINE void dfn_pw_finish(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
-                              const float *sum, int rows, int cols,
-                              const enum dfn_act act)
+/* Bias, activation and residual of vector j of row r, and its way out. */
+DFN_INLINE void dfn_pw_end(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                           dfn_vec sum, int r, int j, int cols, enum dfn_act act)
+{
+    const size_t to = (size_t)r * g->cout + (size_t)j * DFN_VL;
+    const int n = j == cols - 1 ? g->last : DFN_VL;
+    dfn_vec v = vec_add(sum, vec_load_upto(g->bias + (size_t)j * DFN_VL, n));
+    v = vec_act(act, v);
+    if (at->residual)
+        v = vec_add(v, vec_load_upto(at->residual + to, n));
+    vec_store_upto(at->out + to, v, n);
+}
+
+/* The same for a tile of sums that lie in memory, [rows][cols] vectors. */
+static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            const float *held, int rows, int cols)
 {
     for (int r = 0; r < rows; r++)
-        for (int j = 0; j < cols; j++, sum += DFN_VL) {
-            const size_t to = (size_t)r * g->cout + (size_t)j * DFN_VL;
-            const int n = j == cols - 1 ? g->last : DFN_VL;
-            dfn_vec v =
-                vec_add(vec_load(sum), vec_load_upto(g->bias + (size_t)j * DFN_VL, n));
-            v = vec_act(act, v);
-            if (at->residual)
-                v = vec_add(v, vec_load_upto(at->residual + to, n));
-            vec_store_upto(at->out + to, v, n);
-        }
+        for (int j = 0; j < cols; j++, held += DFN_VL)
+            dfn_pw_end(g, at, vec_load(held), r, j, cols, g->act);
 }
 
-static void dfn_pw_finish_any(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
-                              const float *sum, int rows, int cols)
-{
-    switch (g->act) {
-    case DFN_ACT_SWISH:
-        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_SWISH);
-        break;
-    case DFN_ACT_RELU6:
-        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_RELU6);
-        break;
-    case DFN_ACT_SIGMOID:
-        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_SIGMOID);
-        break;
-    case DFN_ACT_NONE:
-        dfn_pw_finish(g, at, sum, rows, cols, DFN_ACT_NONE);
-        break;
-    }
-}
-
-/* held[r][j] = or += the sum over the input channels i..end-1. rows and cols are
- * constants at every call, so that the sums live in registers. */
+/* sum[r][j] = the sum over the input channels i..end-1. rows and cols are constants at
+ * every call of what is below, so that the sums live in registers. */
 DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size_t i,
-                             size_t end, float *held, const bool add, const int rows,
-                             const int cols)
+                             size_t end, dfn_vec sum[][3], const int rows, const int cols)
 {
-    dfn_vec sum[DFN_VREGS][3];
-
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 3
@@ -118,6 +101,26 @@ DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size
                 sum[r][j] = vec_fma(x, w[j], sum[r][j]);
         }
     }
+}
+
+/* A tile of at most DFN_PW_DEPTH input channels: from registers straight out. */
+DFN_INLINE void dfn_pw_short(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                             const int rows, const int cols, const enum dfn_act act)
+{
+    dfn_vec sum[DFN_VREGS][3];
+
+    dfn_pw_piece(g, at->in, 0, g->cin, sum, rows, cols);
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++)
+            dfn_pw_end(g, at, sum[r][j], r, j, cols, act);
+}
+
+/* held[r][j] = sum[r][j], or += it. */
+DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][3], const bool add, const int rows,
+                            const int cols)
+{
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 3
@@ -125,19 +128,33 @@ DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size
             vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
 }
 
-DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+/* Any tile: the sums of its pieces are added in memory. */
+DFN_INLINE void dfn_pw_long(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
                             const int rows, const int cols)
 {
     float held[DFN_PW_MOST];
-    const size_t cin = g->cin;
+    dfn_vec sum[DFN_VREGS][3];
 
-    size_t end = cin < DFN_PW_DEPTH ? cin : DFN_PW_DEPTH;
-    dfn_pw_piece(g, at->in, 0, end, held, false, rows, cols);
-    for (size_t i = end; i < cin; i = end) {
-        end = cin - i < DFN_PW_DEPTH ? cin : i + DFN_PW_DEPTH;
-        dfn_pw_piece(g, at->in, i, end, held, true, rows, cols);
+    size_t i = g->cin < DFN_PW_DEPTH ? g->cin : DFN_PW_DEPTH;
+    dfn_pw_piece(g, at->in, 0, i, sum, rows, cols);
+    dfn_pw_hold(held, sum, false, rows, cols);
+    for (size_t end; i < g->cin; i = end) {
+        end = g->cin - i < DFN_PW_DEPTH ? g->cin : i + DFN_PW_DEPTH;
+        dfn_pw_piece(g, at->in, i, end, sum, rows, cols);
+        dfn_pw_hold(held, sum, true, rows, cols);
     }
-    dfn_pw_finish_any(g, at, held, rows, cols);
+    dfn_pw_end_held(g, at, held, rows, cols);
+}
+
+DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            const int rows, const int cols)
+{
+    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_SWISH)
+        dfn_pw_short(g, at, rows, cols, DFN_ACT_SWISH);
+    else if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_NONE)
+        dfn_pw_short(g, at, rows, cols, DFN_ACT_NONE);
+    else
+        dfn_pw_long(g, at, rows, cols);
 }
 
 /* One case for each tile. */
@@ -156,6 +173,34 @@ static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
     }
 }
 
+/* The pixels first..last-1 for cols vectors of columns from o on. */
+static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, size_t last,
+                           size_t o, int cols)
+{
+    const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    const size_t whole = o + (size_t)(cols - 1) * DFN_VL,
+                 most = (size_t)dfn_pw_rows(cols);
+    const struct dfn_pw_group g = {
+        .weight = a->weight + o / DFN_PW_PANEL * cin * DFN_PW_PANEL + o % DFN_PW_PANEL,
+        .bias = a->bias + o,
+        .cin = cin,
+        .cout = cout,
+        .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
+        .act = a->act};
+
+    /* Equal tiles: 49 pixels are 7 x 7, not 6 x 8 and a slow single one. */
+    for (size_t m = first, tiles = (last - first + most - 1) / most; tiles > 0; tiles--) {
+        const size_t rows = (last - m + tiles - 1) / tiles;
+        const struct dfn_pw_place at = {a->in + m * cin,
+                                        a->residual ? a->residual + m * cout + o : NULL,
+                                        a->out + m * cout + o};
+        dfn_pw_any_tile(&g, &at, (int)rows, cols);
+        m += rows;
+    }
+}
+
+#ifndef DFN_PW_COLUMNS_ONLY
+
 /* The pixels first..last-1 times their image's gate, in place; see kernels.h. */
 static void dfn_pw_gate(const struct dfn_pointwise_args *a, size_t first, size_t last)
 {
@@ -171,33 +216,19 @@ static void dfn_pw_gate(const struct dfn_pointwise_args *a, size_t first, size_t
     }
 }
 
-/* The pixels first..last-1, less than a strip, for all columns. */
+/* The pixels first..last-1, one strip, for all columns. */
 static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_t last)
 {
-    const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
-    struct dfn_pw_group g = {.cin = cin, .cout = cout, .act = a->act};
-    int vecs = (a->cout + DFN_VL - 1) / DFN_VL;
-
-    for (size_t o = 0; vecs > 0;) {
-        const int cols = dfn_pw_cols(vecs);
-        const size_t left = cout - o, whole = (size_t)(cols - 1) * DFN_VL;
-        /* Equal tiles: 49 pixels are 7 x 7, not 6 x 8 and a slow single one. */
-        const size_t n = last - first;
-        size_t tiles = (n + (size_t)dfn_pw_rows(cols) - 1) / (size_t)dfn_pw_rows(cols);
-
-        g.weight = a->weight + o / DFN_PW_PANEL * cin * DFN_PW_PANEL + o % DFN_PW_PANEL;
-        g.bias = a->bias + o;
-        g.last = left - whole < DFN_VL ? (int)(left - whole) : DFN_VL;
-        for (size_t m = first; tiles > 0; tiles--) {
-            const size_t rows = (last - m + tiles - 1) / tiles;
-            const struct dfn_pw_place at = {
-                a->in + m * cin, a->residual ? a->residual + m * cout + o : NULL,
-                a->out + m * cout + o};
-            dfn_pw_any_tile(&g, &at, (int)rows, cols);
-            m += rows;
-        }
-        vecs -= cols;
-        o += (size_t)cols * DFN_VL;
+    if (a->gate)
+        dfn_pw_gate(a, first, last);
+    for (int o = 0, cols; o < a->cout; o += cols * DFN_VL) {
+#ifdef DFN_PW_REST
+        /* Columns that vectors of half the width cover with less waste. */
+        if (DFN_PW_REST(a, first, last, o))
+            break;
+#endif
+        cols = dfn_pw_cols(a->cout - o);
+        dfn_pw_columns(a, first, last, (size_t)o, cols);
     }
 }
 
@@ -206,12 +237,10 @@ static void dfn_pointwise(const struct dfn_pointwise_args *a, size_t first, size
 {
     size_t strip = DFN_PW_STRIP / (size_t)a->cin;
     strip = strip < 56 ? 56 : strip;
-    for (size_t m = first; m < last; m += strip) {
-        const size_t end = last - m < strip ? last : m + strip;
-        if (a->gate)
-            dfn_pw_gate(a, m, end);
-        dfn_pw_strip(a, m, end);
-    }
+    for (size_t m = first; m < last; m += strip)
+        dfn_pw_strip(a, m, last - m < strip ? last : m + strip);
 }
+
+#endif
 
 #endif

@@ -10,7 +10,9 @@
 #include <immintrin.h>
 
 #define DFN_VL 8
-#define DFN_VREGS 16
+#ifndef DFN_VREGS
+#define DFN_VREGS 16 /* 32 where the compiler may use AVX-512's */
+#endif
 typedef __m256 dfn_vec;
 
 /* Lanes below n. */
@@ -68,11 +70,6 @@ DFN_INLINE dfn_vec vec_add(dfn_vec a, dfn_vec b)
     return _mm256_add_ps(a, b);
 }
 
-DFN_INLINE dfn_vec vec_sub(dfn_vec a, dfn_vec b)
-{
-    return _mm256_sub_ps(a, b);
-}
-
 DFN_INLINE dfn_vec vec_mul(dfn_vec a, dfn_vec b)
 {
     return _mm256_mul_ps(a, b);
@@ -83,11 +80,6 @@ DFN_INLINE dfn_vec vec_fma(dfn_vec a, dfn_vec b, dfn_vec c)
     return _mm256_fmadd_ps(a, b, c);
 }
 
-DFN_INLINE dfn_vec vec_fnma(dfn_vec a, dfn_vec b, dfn_vec c)
-{
-    return _mm256_fnmadd_ps(a, b, c);
-}
-
 DFN_INLINE dfn_vec vec_at_least(dfn_vec limit, dfn_vec x)
 {
     return _mm256_max_ps(limit, x);
@@ -96,6 +88,12 @@ DFN_INLINE dfn_vec vec_at_least(dfn_vec limit, dfn_vec x)
 DFN_INLINE dfn_vec vec_at_most(dfn_vec limit, dfn_vec x)
 {
     return _mm256_min_ps(limit, x);
+}
+
+/* x between -limit and limit. */
+DFN_INLINE dfn_vec vec_clamp(dfn_vec x, float limit)
+{
+    return _mm256_min_ps(_mm256_max_ps(x, vec_set1(-limit)), vec_set1(limit));
 }
 
 DFN_INLINE dfn_vec vec_round(dfn_vec x)
@@ -110,24 +108,16 @@ DFN_INLINE dfn_vec vec_ldexp(dfn_vec x, dfn_vec n)
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), e));
 }
 
-/* 12 bits from the table, doubled by a step of Newton's. */
-DFN_INLINE dfn_vec vec_recip(dfn_vec d)
+/* See vec_avx512.h. */
+DFN_INLINE dfn_vec vec_div(dfn_vec a, dfn_vec d)
 {
-    const dfn_vec r = _mm256_rcp_ps(d);
-    return vec_fma(r, vec_fnma(d, r, vec_set1(1.0f)), r);
+    return _mm256_div_ps(a, d);
 }
 
 /* a where x >= limit or x is NaN, else 0. */
 DFN_INLINE dfn_vec vec_keep(dfn_vec a, dfn_vec x, dfn_vec limit)
 {
     return _mm256_and_ps(a, _mm256_cmp_ps(x, limit, _CMP_NLT_UQ));
-}
-
-DFN_INLINE float vec_sum(dfn_vec v)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 #endif

@@ -62,11 +62,6 @@ DFN_INLINE dfn_vec vec_add(dfn_vec a, dfn_vec b)
     return vaddq_f32(a, b);
 }
 
-DFN_INLINE dfn_vec vec_sub(dfn_vec a, dfn_vec b)
-{
-    return vsubq_f32(a, b);
-}
-
 DFN_INLINE dfn_vec vec_mul(dfn_vec a, dfn_vec b)
 {
     return vmulq_f32(a, b);
@@ -75,11 +70,6 @@ DFN_INLINE dfn_vec vec_mul(dfn_vec a, dfn_vec b)
 DFN_INLINE dfn_vec vec_fma(dfn_vec a, dfn_vec b, dfn_vec c)
 {
     return vfmaq_f32(c, a, b);
-}
-
-DFN_INLINE dfn_vec vec_fnma(dfn_vec a, dfn_vec b, dfn_vec c)
-{
-    return vfmsq_f32(c, a, b);
 }
 
 /* vmaxq and vminq give NaN if either operand is one. */
@@ -91,6 +81,12 @@ DFN_INLINE dfn_vec vec_at_least(dfn_vec limit, dfn_vec x)
 DFN_INLINE dfn_vec vec_at_most(dfn_vec limit, dfn_vec x)
 {
     return vminq_f32(limit, x);
+}
+
+/* x between -limit and limit. */
+DFN_INLINE dfn_vec vec_clamp(dfn_vec x, float limit)
+{
+    return vminq_f32(vmaxq_f32(x, vec_set1(-limit)), vec_set1(limit));
 }
 
 DFN_INLINE dfn_vec vec_round(dfn_vec x)
@@ -105,12 +101,14 @@ DFN_INLINE dfn_vec vec_ldexp(dfn_vec x, dfn_vec n)
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), e));
 }
 
-/* 8 bits from the table, doubled by each step of Newton's. */
-DFN_INLINE dfn_vec vec_recip(dfn_vec d)
+/* Division is slow on most ARM cores: a reciprocal of 8 bits from the table, which each
+ * step of Newton's doubles. d is finite, at least 1. */
+DFN_INLINE dfn_vec vec_div(dfn_vec a, dfn_vec d)
 {
     dfn_vec r = vrecpeq_f32(d);
     r = vmulq_f32(r, vrecpsq_f32(d, r));
-    return vmulq_f32(r, vrecpsq_f32(d, r));
+    r = vmulq_f32(r, vrecpsq_f32(d, r));
+    return vmulq_f32(a, r);
 }
 
 /* a where x >= limit or x is NaN, else 0. */
@@ -118,11 +116,6 @@ DFN_INLINE dfn_vec vec_keep(dfn_vec a, dfn_vec x, dfn_vec limit)
 {
     return vreinterpretq_f32_u32(
         vbicq_u32(vreinterpretq_u32_f32(a), vcltq_f32(x, limit)));
-}
-
-DFN_INLINE float vec_sum(dfn_vec v)
-{
-    return vaddvq_f32(v);
 }
 
 #endif

@@ -7,17 +7,18 @@
 
 #define DFN_PW_TILES                                                                     \
     DFN_PW_TILE(1, 1)                                                                    \
-    DFN_PW_TILE(2, 1) DFN_PW_TILE(3, 1) DFN_PW_TILE(4, 1) DFN_PW_TILE(5, 1)              \
-        DFN_PW_TILE(6, 1) DFN_PW_TILE(7, 1) DFN_PW_TILE(8, 1) DFN_PW_TILE(9, 1)          \
-            DFN_PW_TILE(10, 1) DFN_PW_TILE(11, 1) DFN_PW_TILE(12, 1) DFN_PW_TILE(1, 2)   \
-                DFN_PW_TILE(2, 2) DFN_PW_TILE(3, 2) DFN_PW_TILE(4, 2) DFN_PW_TILE(5, 2)  \
-                    DFN_PW_TILE(6, 2) DFN_PW_TILE(1, 3) DFN_PW_TILE(2, 3)                \
-                        DFN_PW_TILE(3, 3) DFN_PW_TILE(4, 3)
+    DFN_PW_TILE(2, 1)                                                                    \
+    DFN_PW_TILE(3, 1) DFN_PW_TILE(4, 1) DFN_PW_TILE(5, 1) DFN_PW_TILE(6, 1)              \
+        DFN_PW_TILE(7, 1) DFN_PW_TILE(8, 1) DFN_PW_TILE(9, 1) DFN_PW_TILE(10, 1)         \
+            DFN_PW_TILE(11, 1) DFN_PW_TILE(12, 1) DFN_PW_TILE(1, 2) DFN_PW_TILE(2, 2)    \
+                DFN_PW_TILE(3, 2) DFN_PW_TILE(4, 2) DFN_PW_TILE(5, 2) DFN_PW_TILE(6, 2)  \
+                    DFN_PW_TILE(1, 3) DFN_PW_TILE(2, 3) DFN_PW_TILE(3, 3)                \
+                        DFN_PW_TILE(4, 3)
 
-/* Vectors of the next group of columns when so many are left: pairs, and three so that
- * no single one is left over. */
-static inline int dfn_pw_cols(int vecs)
+/* Pairs, and three so that no single one is left over. */
+static inline int dfn_pw_cols(int left)
 {
+    const int vecs = (left + 7) / 8;
     return vecs == 1 || vecs == 3 ? vecs : 2;
 }
 

@@ -4,25 +4,30 @@
  * what they buy is 11 loads for 24 multiply-adds, or 16 for 28. */
 #include "kernels/simd/vec_avx512.h"
 
+#include "kernels/x86/pointwise_half.h"
+
+#include <stdbool.h>
+
 #define DFN_PW_TILES                                                                     \
     DFN_PW_TILE(1, 1)                                                                    \
-    DFN_PW_TILE(2, 1) DFN_PW_TILE(3, 1) DFN_PW_TILE(4, 1) DFN_PW_TILE(5, 1)              \
-        DFN_PW_TILE(6, 1) DFN_PW_TILE(7, 1) DFN_PW_TILE(8, 1) DFN_PW_TILE(9, 1)          \
-            DFN_PW_TILE(10, 1) DFN_PW_TILE(11, 1) DFN_PW_TILE(12, 1) DFN_PW_TILE(13, 1)  \
-                DFN_PW_TILE(14, 1) DFN_PW_TILE(1, 2) DFN_PW_TILE(2, 2) DFN_PW_TILE(3, 2) \
-                    DFN_PW_TILE(4, 2) DFN_PW_TILE(5, 2) DFN_PW_TILE(6, 2)                \
-                        DFN_PW_TILE(7, 2) DFN_PW_TILE(8, 2) DFN_PW_TILE(9, 2)            \
-                            DFN_PW_TILE(10, 2) DFN_PW_TILE(11, 2) DFN_PW_TILE(12, 2)     \
-                                DFN_PW_TILE(13, 2) DFN_PW_TILE(14, 2) DFN_PW_TILE(1, 3)  \
-                                    DFN_PW_TILE(2, 3) DFN_PW_TILE(3, 3)                  \
-                                        DFN_PW_TILE(4, 3) DFN_PW_TILE(5, 3)              \
-                                            DFN_PW_TILE(6, 3) DFN_PW_TILE(7, 3)          \
-                                                DFN_PW_TILE(8, 3)
+    DFN_PW_TILE(2, 1)                                                                    \
+    DFN_PW_TILE(3, 1) DFN_PW_TILE(4, 1) DFN_PW_TILE(5, 1) DFN_PW_TILE(6, 1)              \
+        DFN_PW_TILE(7, 1) DFN_PW_TILE(8, 1) DFN_PW_TILE(9, 1) DFN_PW_TILE(10, 1)         \
+            DFN_PW_TILE(11, 1) DFN_PW_TILE(12, 1) DFN_PW_TILE(13, 1) DFN_PW_TILE(14, 1)  \
+                DFN_PW_TILE(1, 2) DFN_PW_TILE(2, 2) DFN_PW_TILE(3, 2) DFN_PW_TILE(4, 2)  \
+                    DFN_PW_TILE(5, 2) DFN_PW_TILE(6, 2) DFN_PW_TILE(7, 2)                \
+                        DFN_PW_TILE(8, 2) DFN_PW_TILE(9, 2) DFN_PW_TILE(10, 2)           \
+                            DFN_PW_TILE(11, 2) DFN_PW_TILE(12, 2) DFN_PW_TILE(13, 2)     \
+                                DFN_PW_TILE(14, 2) DFN_PW_TILE(1, 3) DFN_PW_TILE(2, 3)   \
+                                    DFN_PW_TILE(3, 3) DFN_PW_TILE(4, 3)                  \
+                                        DFN_PW_TILE(5, 3) DFN_PW_TILE(6, 3)              \
+                                            DFN_PW_TILE(7, 3) DFN_PW_TILE(8, 3)
 
-/* Vectors of the next group of columns when so many are left: threes, and twos so that
- * no single one is left over. */
-static inline int dfn_pw_cols(int vecs)
+/* Threes, and twos so that no single one is left over. The last 24 columns of a number
+ * that ends in half a vector are somebody else's. */
+static inline int dfn_pw_cols(int left)
 {
+    const int vecs = left % 16 == 8 && left > 24 ? (left - 24) / 16 : (left + 15) / 16;
     return vecs == 1 ? 1 : vecs == 2 || vecs == 4 ? 2 : 3;
 }
 
@@ -30,6 +35,17 @@ static inline int dfn_pw_rows(int cols)
 {
     return cols == 3 ? 8 : 14;
 }
+
+/* 24 columns are left: true if they have been done. */
+static inline bool dfn_pw_rest(const struct dfn_pointwise_args *a, size_t first,
+                               size_t last, int o)
+{
+    if (a->cout - o != 24)
+        return false;
+    dfn_pointwise_24__avx512(a, first, last, (size_t)o);
+    return true;
+}
+#define DFN_PW_REST dfn_pw_rest
 
 #include "kernels/simd/pointwise.h"
 
