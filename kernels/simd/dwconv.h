@@ -28,7 +28,7 @@ dfn_kernel_fn dfn_f32_dwconv__ref;
 enum dfn_dw_mode {
     DFN_DW_INNER, /* everything exists                                                  */
     DFN_DW_EDGE,  /* masks say what exists                                              */
-    DFN_DW_TAIL   /* the same, for the last channels, less than a vector                */
+    DFN_DW_TAIL   /* the same, for the last channels, less than a vector, row by row    */
 };
 
 struct dfn_dw_tile {
@@ -43,17 +43,20 @@ struct dfn_dw_tile {
     enum dfn_act act;
 };
 
-/* Bias and activation of one tile, and the sum over its pixels, for n channels from ch. */
-DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, const float *sum, size_t ch,
-                           int n, const enum dfn_act act)
+/* Bias and activation of ny rows of nx pixels of one tile, and the sum over its pixels,
+ * for n channels from ch. */
+DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, dfn_vec sum[DFN_DW_Y][DFN_DW_X],
+                           size_t ch, int n, const int ny, const int nx,
+                           const enum dfn_act act)
 {
     const dfn_vec bias = vec_load_upto(t->bias + ch, n);
-    for (int y = 0; y < t->ny; y++) {
+#pragma GCC unroll 2
+    for (int y = 0; y < ny; y++) {
         float *out = t->out + (size_t)y * t->out_row + ch;
         dfn_vec total = vec_set1(0.0f);
-        for (int x = 0; x < t->nx; x++, out += t->c) {
-            const dfn_vec v =
-                vec_act(act, vec_add(vec_load(sum + (y * DFN_DW_X + x) * DFN_VL), bias));
+#pragma GCC unroll 4
+        for (int x = 0; x < nx; x++, out += t->c) {
+            const dfn_vec v = vec_act(act, vec_add(sum[y][x], bias));
             total = vec_add(total, v);
             vec_store_upto(out, v, n);
         }
@@ -64,23 +67,15 @@ DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, const float *sum, size_t
     }
 }
 
-static void dfn_dw_end_any(const struct dfn_dw_tile *t, const float *sum, size_t ch,
-                           int n)
+/* The same for sums that lie in memory, one copy for all tiles. */
+static void dfn_dw_end_held(const struct dfn_dw_tile *t, const float *held, size_t ch,
+                            int n, int ny)
 {
-    switch (t->act) {
-    case DFN_ACT_SWISH:
-        dfn_dw_end(t, sum, ch, n, DFN_ACT_SWISH);
-        break;
-    case DFN_ACT_RELU6:
-        dfn_dw_end(t, sum, ch, n, DFN_ACT_RELU6);
-        break;
-    case DFN_ACT_SIGMOID:
-        dfn_dw_end(t, sum, ch, n, DFN_ACT_SIGMOID);
-        break;
-    case DFN_ACT_NONE:
-        dfn_dw_end(t, sum, ch, n, DFN_ACT_NONE);
-        break;
-    }
+    dfn_vec sum[DFN_DW_Y][DFN_DW_X];
+    for (int y = 0; y < ny; y++)
+        for (int x = 0; x < t->nx; x++)
+            sum[y][x] = vec_load(held + (y * DFN_DW_X + x) * DFN_VL);
+    dfn_dw_end(t, sum, ch, n, ny, t->nx, t->act);
 }
 
 DFN_INLINE dfn_vec dfn_dw_load(const float *p, int n, const enum dfn_dw_mode mode)
@@ -112,7 +107,6 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, int n, con
                               const int s, const int ny, const enum dfn_dw_mode mode)
 {
     dfn_vec sum[DFN_DW_Y][DFN_DW_X];
-    float held[DFN_DW_Y * DFN_DW_X * DFN_VL];
 
 #pragma GCC unroll 2
     for (int oy = 0; oy < ny; oy++)
@@ -132,23 +126,39 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, int n, con
                           k, s, ny, mode);
         }
     }
+    if (mode == DFN_DW_INNER && t->act == DFN_ACT_SWISH) {
+        dfn_dw_end(t, sum, ch, n, DFN_DW_Y, DFN_DW_X, DFN_ACT_SWISH);
+        return;
+    }
+    float held[DFN_DW_Y * DFN_DW_X * DFN_VL];
 #pragma GCC unroll 2
     for (int oy = 0; oy < ny; oy++)
 #pragma GCC unroll 4
         for (int ox = 0; ox < DFN_DW_X; ox++)
             vec_store(held + (oy * DFN_DW_X + ox) * DFN_VL, sum[oy][ox]);
-    dfn_dw_end_any(t, held, ch, n);
+    dfn_dw_end_held(t, held, ch, n, ny);
 }
 
-/* All channels of one tile. */
+/* The channels of one tile that fill vectors. */
 DFN_INLINE void dfn_dw_tile(const struct dfn_dw_tile *t, const int k, const int s,
                             const int ny, const enum dfn_dw_mode mode)
 {
-    size_t ch = 0;
-    for (; ch + DFN_VL <= t->c; ch += DFN_VL)
+    for (size_t ch = 0; ch + DFN_VL <= t->c; ch += DFN_VL)
         dfn_dw_vector(t, ch, DFN_VL, k, s, ny, mode);
-    if (ch < t->c)
-        dfn_dw_vector(t, ch, (int)(t->c - ch), k, s, ny, DFN_DW_TAIL);
+}
+
+/* The channels that do not, row by row. */
+DFN_INLINE void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int s)
+{
+    const size_t ch = t->c / DFN_VL * DFN_VL;
+    struct dfn_dw_tile row = *t;
+    for (row.ny = 1; row.out < t->out + (size_t)t->ny * t->out_row;) {
+        dfn_dw_vector(&row, ch, (int)(t->c - ch), k, s, 1, DFN_DW_TAIL);
+        row.in += (size_t)s * t->in_row;
+        row.rows >>= s;
+        row.out += t->out_row;
+        row.sums = row.sums ? row.sums + t->c : NULL;
+    }
 }
 
 typedef void dfn_dw_fn(const struct dfn_dw_tile *t);
@@ -165,6 +175,10 @@ typedef void dfn_dw_fn(const struct dfn_dw_tile *t);
     static void dfn_dw_##k##_##s##_single(const struct dfn_dw_tile *t)                   \
     {                                                                                    \
         dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);                                            \
+    }                                                                                    \
+    static void dfn_dw_##k##_##s##_tail(const struct dfn_dw_tile *t)                     \
+    {                                                                                    \
+        dfn_dw_tile_tail(t, k, s);                                                       \
     }
 DFN_DW_TILE(3, 1)
 DFN_DW_TILE(3, 2)
@@ -185,11 +199,11 @@ static unsigned dfn_dw_inside(int first, int n, int size)
 static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, float *out,
                         float *sums, int y, int ny)
 {
-    static dfn_dw_fn *const fns[2][2][3] = {
-        {{dfn_dw_3_1_inner, dfn_dw_3_1_edge, dfn_dw_3_1_single},
-         {dfn_dw_3_2_inner, dfn_dw_3_2_edge, dfn_dw_3_2_single}},
-        {{dfn_dw_5_1_inner, dfn_dw_5_1_edge, dfn_dw_5_1_single},
-         {dfn_dw_5_2_inner, dfn_dw_5_2_edge, dfn_dw_5_2_single}}};
+    static dfn_dw_fn *const fns[2][2][4] = {
+        {{dfn_dw_3_1_inner, dfn_dw_3_1_edge, dfn_dw_3_1_single, dfn_dw_3_1_tail},
+         {dfn_dw_3_2_inner, dfn_dw_3_2_edge, dfn_dw_3_2_single, dfn_dw_3_2_tail}},
+        {{dfn_dw_5_1_inner, dfn_dw_5_1_edge, dfn_dw_5_1_single, dfn_dw_5_1_tail},
+         {dfn_dw_5_2_inner, dfn_dw_5_2_edge, dfn_dw_5_2_single, dfn_dw_5_2_tail}}};
     dfn_dw_fn *const *fn = fns[a->kernel == 5][a->stride == 2];
     const int k = a->kernel, s = a->stride;
     const int high = (ny - 1) * s + k, iy = y * s - a->top;
@@ -215,6 +229,8 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
         const bool inner =
             t.rows == all_rows && t.nx == DFN_DW_X && t.cols == (1u << wide) - 1;
         fn[ny == 1 ? 2 : inner ? 0 : 1](&t);
+        if (t.c % DFN_VL)
+            fn[3](&t);
     }
 }
 

@@ -1,8 +1,8 @@
 /* pointwise.h - 1x1 convolution as a matrix product, for any vector. Included by one file
  * for each instruction set, after its vec_*.h; that file defines DFN_PW_TILES, the list
- * of its tiles (pixels, vectors of columns), and
+ * of its tiles as T(pixels, vectors of columns), and
  *
- *   dfn_pw_rows(cols)  the most pixels of a tile with so many vectors of columns
+ *   dfn_pw_heights     the pixels of its tiles, greatest first, by vectors of columns
  *   dfn_pw_cols(left)  vectors of the next group when so many columns are left
  *
  * Activations are read where they lie, one float broadcast to all lanes; weights lie in
@@ -162,15 +162,37 @@ static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
                             int rows, int cols)
 {
     switch (cols * 16 + rows) {
-#define DFN_PW_TILE(r, c)                                                                \
+#define T(r, c)                                                                          \
     case (c)*16 + (r):                                                                   \
         dfn_pw_tile(g, at, r, c);                                                        \
         break;
         DFN_PW_TILES
-#undef DFN_PW_TILE
+#undef T
     default:
         break;
     }
+}
+
+/* Multiply-adds that a tile must have in a row of weights to hide their latency. */
+#define DFN_PW_LEAST 4
+
+/* The rows of most of the tiles that cover n pixels soonest: 49 pixels are 7 x 7, not
+ * 6 x 8 and a slow single one. Counted are rows, and one for each tile's loads of
+ * weights. */
+static size_t dfn_pw_height(const unsigned char *heights, size_t n)
+{
+    size_t least = SIZE_MAX, best = 1;
+    for (const unsigned char *h = heights; *h >= DFN_PW_LEAST; h++) {
+        size_t cost = n / *h * (*h + 1u), rest = n % *h;
+        for (const unsigned char *r = h + 1; rest > 0; r++)
+            for (; *r <= rest; rest -= *r)
+                cost += (*r < DFN_PW_LEAST ? DFN_PW_LEAST : *r) + 1u;
+        if (cost < least) {
+            least = cost;
+            best = *h;
+        }
+    }
+    return best;
 }
 
 /* The pixels first..last-1 for cols vectors of columns from o on. */
@@ -178,8 +200,9 @@ static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, siz
                            size_t o, int cols)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
-    const size_t whole = o + (size_t)(cols - 1) * DFN_VL,
-                 most = (size_t)dfn_pw_rows(cols);
+    const size_t whole = o + (size_t)(cols - 1) * DFN_VL;
+    const unsigned char *heights = dfn_pw_heights[cols];
+    size_t rows = dfn_pw_height(heights, last - first);
     const struct dfn_pw_group g = {
         .weight = a->weight + o / DFN_PW_PANEL * cin * DFN_PW_PANEL + o % DFN_PW_PANEL,
         .bias = a->bias + o,
@@ -188,14 +211,13 @@ static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, siz
         .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
         .act = a->act};
 
-    /* Equal tiles: 49 pixels are 7 x 7, not 6 x 8 and a slow single one. */
-    for (size_t m = first, tiles = (last - first + most - 1) / most; tiles > 0; tiles--) {
-        const size_t rows = (last - m + tiles - 1) / tiles;
+    for (size_t m = first; m < last; m += rows) {
+        for (; rows > last - m; heights++)
+            rows = *heights < rows ? *heights : rows;
         const struct dfn_pw_place at = {a->in + m * cin,
                                         a->residual ? a->residual + m * cout + o : NULL,
                                         a->out + m * cout + o};
         dfn_pw_any_tile(&g, &at, (int)rows, cols);
-        m += rows;
     }
 }
 

@@ -5,26 +5,22 @@
  * latency of 4 or 5 cycles on two units. */
 #include "kernels/simd/vec_avx2.h"
 
+/* clang-format off: one line for each width */
 #define DFN_PW_TILES                                                                     \
-    DFN_PW_TILE(1, 1)                                                                    \
-    DFN_PW_TILE(2, 1)                                                                    \
-    DFN_PW_TILE(3, 1) DFN_PW_TILE(4, 1) DFN_PW_TILE(5, 1) DFN_PW_TILE(6, 1)              \
-        DFN_PW_TILE(7, 1) DFN_PW_TILE(8, 1) DFN_PW_TILE(9, 1) DFN_PW_TILE(10, 1)         \
-            DFN_PW_TILE(11, 1) DFN_PW_TILE(12, 1) DFN_PW_TILE(1, 2) DFN_PW_TILE(2, 2)    \
-                DFN_PW_TILE(3, 2) DFN_PW_TILE(4, 2) DFN_PW_TILE(5, 2) DFN_PW_TILE(6, 2)  \
-                    DFN_PW_TILE(1, 3) DFN_PW_TILE(2, 3) DFN_PW_TILE(3, 3)                \
-                        DFN_PW_TILE(4, 3)
+    T(1, 1)                                                                              \
+    T(2, 1)                                                                              \
+    T(4, 1) T(6, 1) T(12, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2) T(1, 3)     \
+        T(2, 3) T(3, 3) T(4, 3)
+/* clang-format on */
+/* The rows of these tiles, by columns, greatest first. */
+static const unsigned char dfn_pw_heights[4][12] = {
+    {0}, {12, 6, 4, 2, 1, 0}, {6, 5, 4, 3, 2, 1, 0}, {4, 3, 2, 1, 0}};
 
 /* Pairs, and three so that no single one is left over. */
 static inline int dfn_pw_cols(int left)
 {
     const int vecs = (left + 7) / 8;
     return vecs == 1 || vecs == 3 ? vecs : 2;
-}
-
-static inline int dfn_pw_rows(int cols)
-{
-    return cols == 1 ? 12 : cols == 2 ? 6 : 4;
 }
 
 #include "kernels/simd/pointwise.h"

@@ -8,20 +8,20 @@
 
 #include <stdbool.h>
 
+/* clang-format off: one line for each width */
 #define DFN_PW_TILES                                                                     \
-    DFN_PW_TILE(1, 1)                                                                    \
-    DFN_PW_TILE(2, 1)                                                                    \
-    DFN_PW_TILE(3, 1) DFN_PW_TILE(4, 1) DFN_PW_TILE(5, 1) DFN_PW_TILE(6, 1)              \
-        DFN_PW_TILE(7, 1) DFN_PW_TILE(8, 1) DFN_PW_TILE(9, 1) DFN_PW_TILE(10, 1)         \
-            DFN_PW_TILE(11, 1) DFN_PW_TILE(12, 1) DFN_PW_TILE(13, 1) DFN_PW_TILE(14, 1)  \
-                DFN_PW_TILE(1, 2) DFN_PW_TILE(2, 2) DFN_PW_TILE(3, 2) DFN_PW_TILE(4, 2)  \
-                    DFN_PW_TILE(5, 2) DFN_PW_TILE(6, 2) DFN_PW_TILE(7, 2)                \
-                        DFN_PW_TILE(8, 2) DFN_PW_TILE(9, 2) DFN_PW_TILE(10, 2)           \
-                            DFN_PW_TILE(11, 2) DFN_PW_TILE(12, 2) DFN_PW_TILE(13, 2)     \
-                                DFN_PW_TILE(14, 2) DFN_PW_TILE(1, 3) DFN_PW_TILE(2, 3)   \
-                                    DFN_PW_TILE(3, 3) DFN_PW_TILE(4, 3)                  \
-                                        DFN_PW_TILE(5, 3) DFN_PW_TILE(6, 3)              \
-                                            DFN_PW_TILE(7, 3) DFN_PW_TILE(8, 3)
+    T(1, 1)                                                                              \
+    T(2, 1)                                                                              \
+    T(4, 1) T(7, 1) T(10, 1) T(14, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2)    \
+        T(7, 2) T(8, 2) T(10, 2) T(12, 2) T(14, 2) T(1, 3) T(2, 3) T(3, 3) T(4, 3)       \
+            T(6, 3) T(7, 3) T(8, 3)
+/* clang-format on */
+/* The rows of these tiles, by columns, greatest first. */
+static const unsigned char dfn_pw_heights[4][12] = {
+    {0},
+    {14, 10, 7, 4, 2, 1, 0},
+    {14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 0},
+    {8, 7, 6, 4, 3, 2, 1, 0}};
 
 /* Threes, and twos so that no single one is left over. The last 24 columns of a number
  * that ends in half a vector are somebody else's. */
@@ -29,11 +29,6 @@ static inline int dfn_pw_cols(int left)
 {
     const int vecs = left % 16 == 8 && left > 24 ? (left - 24) / 16 : (left + 15) / 16;
     return vecs == 1 ? 1 : vecs == 2 || vecs == 4 ? 2 : 3;
-}
-
-static inline int dfn_pw_rows(int cols)
-{
-    return cols == 3 ? 8 : 14;
 }
 
 /* 24 columns are left: true if they have been done. */

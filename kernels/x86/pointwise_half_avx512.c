@@ -5,17 +5,14 @@
 #define DFN_VREGS 32
 #include "kernels/simd/vec_avx2.h"
 
-#define DFN_PW_TILES                                                                     \
-    DFN_PW_TILE(1, 3)                                                                    \
-    DFN_PW_TILE(2, 3) DFN_PW_TILE(3, 3) DFN_PW_TILE(4, 3) DFN_PW_TILE(5, 3)              \
-        DFN_PW_TILE(6, 3) DFN_PW_TILE(7, 3) DFN_PW_TILE(8, 3)
-#define DFN_PW_COLUMNS_ONLY
+/* clang-format off: one line for each width */
+#define DFN_PW_TILES T(1, 3) T(2, 3) T(3, 3) T(4, 3) T(6, 3) T(7, 3) T(8, 3)
+/* clang-format on */
+/* The rows of these tiles, by columns, greatest first. */
+static const unsigned char dfn_pw_heights[4][12] = {
+    {0}, {0}, {0}, {8, 7, 6, 4, 3, 2, 1, 0}};
 
-static inline int dfn_pw_rows(int cols)
-{
-    (void)cols;
-    return 8;
-}
+#define DFN_PW_COLUMNS_ONLY
 
 #include "kernels/simd/pointwise.h"
 
