@@ -38,6 +38,6 @@ void check_close(double got, double want, double bound, const char *what)
     /* Check writes a line to a file for every assertion, also for those that hold. */
     if ((isnan(want) && isnan(got)) || got == want || fabs(got - want) <= bound)
         return;
-    ck_abort_msg("%s: got %.9g, expected %.9g, off by %.3g, allowed %.3g", what, got, want,
-                 fabs(got - want), bound);
+    ck_abort_msg("%s: got %.9g, expected %.9g, off by %.3g, allowed %.3g", what, got,
+                 want, fabs(got - want), bound);
 }

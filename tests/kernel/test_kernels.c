@@ -442,50 +442,71 @@ START_TEST(pointwise_by_the_identity_copies)
 }
 END_TEST
 
-/* One value through the activation of a 1 x 1 fully connected layer of weight 1. */
-static float act_by_kernel(enum dfn_act act, float x)
+/* CPU levels of the activations' tests; one that this machine lacks falls back. */
+static const uint32_t levels[] = {0, DFN_CPU_AVX2, DFN_CPU_AVX2 | DFN_CPU_AVX512};
+
+/* n values through the activation of a depthwise-like fully connected layer: each is the
+ * bias of one output, whose weights are 0. Kernels then do nothing else with it. */
+#define ACT_VALUES 64
+
+static void act_by_kernel(uint32_t cpu, enum dfn_act act, const float *x, float *out)
 {
-    const float w = 1, bias = 0;
-    float out;
-    const struct dfn_fc_args a = {&x, &w, &bias, &out, 1, 1, act};
+    static const float in[1] = {0}, weights[ACT_VALUES] = {0};
+    const struct dfn_fc_args a = {in, weights, x, out, 1, ACT_VALUES, act};
     struct dfn_kernels k;
-    dfn_kernels_init(&k, 0);
-    k.op[DFN_OP_FC].run(&a, 0, 1);
-    return out;
+    dfn_kernels_init(&k, dfn_cpu_detect() & cpu);
+    k.op[DFN_OP_FC].run(&a, 0, ACT_VALUES);
+}
+
+static float act_of(uint32_t cpu, enum dfn_act act, float x)
+{
+    float in[ACT_VALUES] = {0}, out[ACT_VALUES];
+    in[ACT_VALUES - 1] = x;
+    act_by_kernel(cpu, act, in, out);
+    return out[ACT_VALUES - 1];
 }
 
 START_TEST(activations_at_their_edges)
 {
-    ck_assert(isnan(act_by_kernel(DFN_ACT_SWISH, NAN)));
-    ck_assert(isnan(act_by_kernel(DFN_ACT_RELU6, NAN)));
-    ck_assert(isnan(act_by_kernel(DFN_ACT_SIGMOID, NAN)));
-    ck_assert(act_by_kernel(DFN_ACT_SWISH, INFINITY) == INFINITY);
-    const float low = act_by_kernel(DFN_ACT_SWISH, -INFINITY);
-    ck_assert(low == 0 && signbit(low));
-    ck_assert(act_by_kernel(DFN_ACT_SWISH, 0) == 0);
-    ck_assert(act_by_kernel(DFN_ACT_SIGMOID, -INFINITY) == 0);
-    ck_assert(act_by_kernel(DFN_ACT_SIGMOID, INFINITY) == 1);
-    ck_assert(act_by_kernel(DFN_ACT_RELU6, -1) == 0);
-    ck_assert(act_by_kernel(DFN_ACT_RELU6, 7) == 6);
-    ck_assert(act_by_kernel(DFN_ACT_RELU6, INFINITY) == 6);
+    const uint32_t cpu = levels[_i];
+    ck_assert(isnan(act_of(cpu, DFN_ACT_SWISH, NAN)));
+    ck_assert(isnan(act_of(cpu, DFN_ACT_RELU6, NAN)));
+    ck_assert(isnan(act_of(cpu, DFN_ACT_SIGMOID, NAN)));
+    ck_assert(act_of(cpu, DFN_ACT_SWISH, INFINITY) == INFINITY);
+    ck_assert(act_of(cpu, DFN_ACT_SWISH, -INFINITY) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_SWISH, 0) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_SIGMOID, -INFINITY) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_SIGMOID, INFINITY) == 1);
+    ck_assert(act_of(cpu, DFN_ACT_RELU6, -1) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_RELU6, 7) == 6);
+    ck_assert(act_of(cpu, DFN_ACT_RELU6, INFINITY) == 6);
 }
 END_TEST
 
-/* Every 4099th of all floats (a prime stride: all exponents, scattered mantissas). */
-START_TEST(swish_and_sigmoid_within_8_ulp)
+static void check_activation(enum dfn_act act, float x, float got)
 {
-    for (uint64_t bits = 0; bits < (uint64_t)1 << 32; bits += 4099) {
-        const uint32_t u = (uint32_t)bits;
-        float x;
-        memcpy(&x, &u, sizeof x);
-        if (!isfinite(x))
-            continue;
+    const double want = act_exact(act, x);
+    const float nearest = (float)fabs(want);
+    const double ulp = (double)nextafterf(nearest, INFINITY) - nearest;
+    check_close(got, want, fabs(want) >= 1e-30 ? 8 * ulp : 1e-30, "activation");
+}
+
+/* Every 1031st of all floats (a prime stride: all exponents, scattered mantissas);
+ * DFN_TEST_ALL_FLOATS=1 takes every one, which is a matter of minutes. */
+START_TEST(activations_of_every_level)
+{
+    const uint64_t stride = getenv("DFN_TEST_ALL_FLOATS") ? 1 : 1031;
+    float x[ACT_VALUES], out[ACT_VALUES];
+    for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
+        for (int i = 0; i < ACT_VALUES; i++, bits += stride) {
+            const uint32_t u = (uint32_t)bits;
+            memcpy(&x[i], &u, sizeof x[i]);
+            x[i] = isfinite(x[i]) ? x[i] : 0;
+        }
         for (int act = DFN_ACT_SWISH; act <= DFN_ACT_SIGMOID; act += 2) {
-            const double want = act_exact((enum dfn_act)act, x);
-            const float nearest = (float)fabs(want);
-            const double ulp = (double)nextafterf(nearest, INFINITY) - nearest;
-            check_close(act_by_kernel((enum dfn_act)act, x), want,
-                        fabs(want) >= 1e-30 ? 8 * ulp : 1e-30, "activation");
+            act_by_kernel(levels[_i], (enum dfn_act)act, x, out);
+            for (int i = 0; i < ACT_VALUES; i++)
+                check_activation((enum dfn_act)act, x[i], out[i]);
         }
     }
 }
@@ -524,8 +545,8 @@ int main(void)
     tcase_add_loop_test(t, random_shapes, 0, (int)count);
     tcase_add_test(t, depthwise_counts_and_shifts);
     tcase_add_test(t, pointwise_by_the_identity_copies);
-    tcase_add_test(t, activations_at_their_edges);
-    tcase_add_test(t, swish_and_sigmoid_within_8_ulp);
+    tcase_add_loop_test(t, activations_at_their_edges, 0, 3);
+    tcase_add_loop_test(t, activations_of_every_level, 0, 3);
     tcase_add_test(t, softmax_far_from_zero);
     tcase_add_test(t, every_operation_has_a_kernel_at_mask_0);
     suite_add_tcase(s, t);
