@@ -4,6 +4,7 @@
  *
  * Real architectures are planned without weights: model_of() makes an ef_model whose
  * tensors are all one block of zeros. To add one, add a row to `networks`. */
+#include "kernels/cpu.h"
 #include "lib/api/session.h"
 #include "lib/base/mem.h"
 #include "tests/support/support.h"
@@ -717,12 +718,14 @@ END_TEST
 
 /* ---- who multiplies ---- */
 
-static void expect_gemm(const ef_model *m, ef_gemm gemm, enum dfn_op op, const char *why)
+static void expect_gemm(const ef_model *m, uint32_t cpu, ef_gemm gemm, enum dfn_op op,
+                        const char *why)
 {
     ef_options opt = options_for(0, 0, 1);
     ef_session *s = NULL;
     ef_error err;
     opt.gemm = gemm;
+    opt.cpu_mask = cpu;
     assert_status(ef_session_create(m, &opt, &s, &err), EF_OK, &err);
     ck_assert_int_eq(s->plan.pointwise, op);
     ck_assert_msg(!strncmp(s->plan.why, why, strlen(why)), "why: %s", s->plan.why);
@@ -738,24 +741,34 @@ START_TEST(who_multiplies_matrices)
 {
     struct opened o;
     open_golden(&o, "all_kinds.safetensors", 40, 50, 1);
-    expect_gemm(o.model, EF_GEMM_NATIVE, DFN_OP_POINTWISE, "native matrix product, as");
+    const uint32_t all = UINT32_MAX;
+    expect_gemm(o.model, 0, EF_GEMM_NATIVE, DFN_OP_POINTWISE,
+                "native matrix product, as");
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, dfn_cpu_detect());
+    if (k.op[DFN_OP_POINTWISE].needs) /* a processor that has a kernel of its own */
+        expect_gemm(o.model, all, EF_GEMM_AUTO, DFN_OP_POINTWISE,
+                    "native matrix product: there is a kernel");
 #if DFN_HAVE_OPENBLAS
     const int before = openblas_get_num_threads();
     openblas_set_num_threads(1);
-    expect_gemm(o.model, EF_GEMM_AUTO, DFN_OP_POINTWISE_BLAS, "OpenBLAS, which reports");
-    expect_gemm(o.model, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as asked");
+    expect_gemm(o.model, 0, EF_GEMM_AUTO, DFN_OP_POINTWISE_BLAS,
+                "OpenBLAS, which reports");
+    expect_gemm(o.model, 0, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS,
+                "OpenBLAS, as asked");
+    expect_gemm(o.model, all, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as");
     openblas_set_num_threads(2);
     if (openblas_get_num_threads() == 2) { /* a serial OpenBLAS stays at 1 */
-        expect_gemm(o.model, EF_GEMM_AUTO, DFN_OP_POINTWISE,
+        expect_gemm(o.model, 0, EF_GEMM_AUTO, DFN_OP_POINTWISE,
                     "native matrix product: OpenBLAS has more than one thread");
-        expect_gemm(o.model, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as");
+        expect_gemm(o.model, 0, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as");
         ck_assert_int_eq(openblas_get_num_threads(), 2); /* ours to set, not its */
     }
     openblas_set_num_threads(before);
 #else
     ef_session *s = NULL;
     ef_error err;
-    expect_gemm(o.model, EF_GEMM_AUTO, DFN_OP_POINTWISE,
+    expect_gemm(o.model, 0, EF_GEMM_AUTO, DFN_OP_POINTWISE,
                 "native matrix product: built without OpenBLAS");
     o.opt.gemm = EF_GEMM_OPENBLAS;
     assert_status(ef_session_create(o.model, &o.opt, &s, &err), EF_E_UNSUPPORTED, &err);
