@@ -51,7 +51,6 @@ union args {
     struct dfn_pointwise_args pointwise;
     struct dfn_pool_args pool;
     struct dfn_fc_args fc;
-    struct dfn_scale_args scale;
     struct dfn_maxpool_args maxpool;
     struct dfn_prelu_args prelu;
     struct dfn_softmax_args softmax;
@@ -87,18 +86,17 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
                                    oh, ow, s->cout, s->k, s->stride, pad,  pad,  s->act};
         return (size_t)oh;
     case DFN_OP_DWCONV:
-        a->dwconv = (struct dfn_dwconv_args){in, w,  bias, out,       s->h, s->w, s->cin,
-                                             oh, ow, s->k, s->stride, pad,  pad,  s->act};
+        a->dwconv =
+            (struct dfn_dwconv_args){in, w,  bias, out,       NULL, s->h, s->w,  s->cin,
+                                     oh, ow, s->k, s->stride, pad,  pad,  s->act};
         return (size_t)oh;
     case DFN_OP_POOL:
-        a->pool = (struct dfn_pool_args){in, out, s->h * s->w, s->cin};
+        a->pool =
+            (struct dfn_pool_args){in, out, s->h * s->w, s->cin, (double)s->h * s->w};
         return (size_t)s->cin;
     case DFN_OP_FC:
         a->fc = (struct dfn_fc_args){in, w, bias, out, s->cin, s->cout, s->act};
         return (size_t)s->cout;
-    case DFN_OP_SCALE:
-        a->scale = (struct dfn_scale_args){in, bias, out, s->h * s->w, s->cin};
-        return (size_t)s->h * (size_t)s->w;
     case DFN_OP_MAXPOOL:
         a->maxpool = (struct dfn_maxpool_args){in, out, s->h, s->w,     s->cin,
                                                oh, ow,  s->k, s->stride};
@@ -110,8 +108,13 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
         a->softmax = (struct dfn_softmax_args){in, out, s->cin};
         return (size_t)s->h * (size_t)s->w;
     default:
-        a->pointwise =
-            (struct dfn_pointwise_args){in, w, bias, NULL, out, s->cin, s->cout, s->act};
+        a->pointwise = (struct dfn_pointwise_args){.in = in,
+                                                   .weight = w,
+                                                   .bias = bias,
+                                                   .out = out,
+                                                   .cin = s->cin,
+                                                   .cout = s->cout,
+                                                   .act = s->act};
         return (size_t)s->h * (size_t)s->w;
     }
 }

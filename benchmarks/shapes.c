@@ -101,19 +101,16 @@ static int add_block(struct shape *out, int *n, const char *net, int index,
         {"expand", {"", DFN_OP_POINTWISE, side, side, b->cin, b->mid, 1, 1, act, 1}},
         {"depthwise",
          {"", DFN_OP_DWCONV, side, side, b->mid, b->mid, b->kernel, b->stride, act, 1}},
-        {"se.pool",
-         {"", DFN_OP_POOL, oside, oside, b->mid, b->mid, 1, 1, DFN_ACT_NONE, 1}},
+        /* of the rows' sums that the depthwise convolution leaves */
+        {"se.pool", {"", DFN_OP_POOL, oside, 1, b->mid, b->mid, 1, 1, DFN_ACT_NONE, 1}},
         {"se.reduce", {"", DFN_OP_FC, 1, 1, b->mid, b->squeezed, 1, 1, act, 1}},
         {"se", {"", DFN_OP_FC, 1, 1, b->squeezed, b->mid, 1, 1, DFN_ACT_SIGMOID, 1}},
-        {"scale",
-         {"", DFN_OP_SCALE, oside, oside, b->mid, b->mid, 1, 1, DFN_ACT_NONE, 1}},
         {"project",
          {"", DFN_OP_POINTWISE, oside, oside, b->mid, b->cout, 1, 1, DFN_ACT_NONE, 1}},
     };
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         struct shape s = layers[i].s;
-        const bool excites =
-            !strncmp(layers[i].name, "se", 2) || !strcmp(layers[i].name, "scale");
+        const bool excites = !strncmp(layers[i].name, "se", 2);
         if ((!strcmp(layers[i].name, "expand") && b->expand == 1) ||
             (excites && !b->squeezed))
             continue;
