@@ -70,12 +70,24 @@ DFN_INLINE void dfn_pw_end(const struct dfn_pw_group *g, const struct dfn_pw_pla
 }
 
 /* The same for a tile of sums that lie in memory, [rows][cols] vectors. */
-static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
-                            const float *held, int rows, int cols)
+DFN_INLINE void dfn_pw_end_tile(const struct dfn_pw_group *g,
+                                const struct dfn_pw_place *at, const float *held,
+                                int rows, int cols, const enum dfn_act act)
 {
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < cols; j++, held += DFN_VL)
-            dfn_pw_end(g, at, vec_load(held), r, j, cols, g->act);
+            dfn_pw_end(g, at, vec_load(held), r, j, cols, act);
+}
+
+static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            const float *held, int rows, int cols)
+{
+    if (g->act == DFN_ACT_SWISH)
+        dfn_pw_end_tile(g, at, held, rows, cols, DFN_ACT_SWISH);
+    else if (g->act == DFN_ACT_NONE)
+        dfn_pw_end_tile(g, at, held, rows, cols, DFN_ACT_NONE);
+    else
+        dfn_pw_end_tile(g, at, held, rows, cols, g->act);
 }
 
 /* sum[r][j] = the sum over the input channels i..end-1. rows and cols are constants at
@@ -146,15 +158,22 @@ DFN_INLINE void dfn_pw_long(const struct dfn_pw_group *g, const struct dfn_pw_pl
     dfn_pw_end_held(g, at, held, rows, cols);
 }
 
+/* Straight out of registers only where a mask cuts the last vector: a branch in its place
+ * makes gcc 12 keep the sums in memory, which halves the speed of the whole tile. */
 DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
                             const int rows, const int cols)
 {
-    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_SWISH)
+#if DFN_VEC_MASKS
+    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_SWISH) {
         dfn_pw_short(g, at, rows, cols, DFN_ACT_SWISH);
-    else if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_NONE)
+        return;
+    }
+    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_NONE) {
         dfn_pw_short(g, at, rows, cols, DFN_ACT_NONE);
-    else
-        dfn_pw_long(g, at, rows, cols);
+        return;
+    }
+#endif
+    dfn_pw_long(g, at, rows, cols);
 }
 
 /* One case for each tile. */

@@ -13,6 +13,7 @@
 #ifndef DFN_VREGS
 #define DFN_VREGS 16 /* 32 where the compiler may use AVX-512's */
 #endif
+#define DFN_VEC_MASKS 0 /* vec_*_upto() take no branch */
 typedef __m256 dfn_vec;
 
 /* Lanes below n. */

@@ -10,6 +10,7 @@
 
 #define DFN_VL 16
 #define DFN_VREGS 32
+#define DFN_VEC_MASKS 1 /* vec_*_upto() take no branch */
 typedef __m512 dfn_vec;
 
 DFN_INLINE __mmask16 vec_mask(int n)
