@@ -161,30 +161,54 @@ DFN_INLINE void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const
     }
 }
 
-typedef void dfn_dw_fn(const struct dfn_dw_tile *t);
+/* How much of a tile exists. */
+enum dfn_dw_form {
+    DFN_DW_FULL,   /* all of it                                                         */
+    DFN_DW_CUT,    /* two rows of outputs, cut as the masks say                         */
+    DFN_DW_SINGLE, /* one row of outputs, cut as the masks say                          */
+    DFN_DW_REST    /* its last channels                                                 */
+};
 
-#define DFN_DW_TILE(k, s)                                                                \
-    static void dfn_dw_##k##_##s##_inner(const struct dfn_dw_tile *t)                    \
-    {                                                                                    \
-        dfn_dw_tile(t, k, s, 2, DFN_DW_INNER);                                           \
-    }                                                                                    \
-    static void dfn_dw_##k##_##s##_edge(const struct dfn_dw_tile *t)                     \
-    {                                                                                    \
-        dfn_dw_tile(t, k, s, 2, DFN_DW_EDGE);                                            \
-    }                                                                                    \
-    static void dfn_dw_##k##_##s##_single(const struct dfn_dw_tile *t)                   \
-    {                                                                                    \
-        dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);                                            \
-    }                                                                                    \
-    static void dfn_dw_##k##_##s##_tail(const struct dfn_dw_tile *t)                     \
-    {                                                                                    \
-        dfn_dw_tile_tail(t, k, s);                                                       \
+DFN_INLINE void dfn_dw_tile_of(const struct dfn_dw_tile *t, enum dfn_dw_form form,
+                               const int k, const int s)
+{
+    switch (form) {
+    case DFN_DW_FULL:
+        dfn_dw_tile(t, k, s, 2, DFN_DW_INNER);
+        break;
+    case DFN_DW_CUT:
+        dfn_dw_tile(t, k, s, 2, DFN_DW_EDGE);
+        break;
+    case DFN_DW_SINGLE:
+        dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);
+        break;
+    case DFN_DW_REST:
+        dfn_dw_tile_tail(t, k, s);
+        break;
     }
-DFN_DW_TILE(3, 1)
-DFN_DW_TILE(3, 2)
-DFN_DW_TILE(5, 1)
-DFN_DW_TILE(5, 2)
-#undef DFN_DW_TILE
+}
+
+typedef void dfn_dw_fn(const struct dfn_dw_tile *t, enum dfn_dw_form form);
+
+static void dfn_dw_k3_s1(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 3, 1);
+}
+
+static void dfn_dw_k3_s2(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 3, 2);
+}
+
+static void dfn_dw_k5_s1(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 5, 1);
+}
+
+static void dfn_dw_k5_s2(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 5, 2);
+}
 
 /* Bits of the places first..first+n-1 that lie in 0..size-1. */
 static unsigned dfn_dw_inside(int first, int n, int size)
@@ -199,12 +223,9 @@ static unsigned dfn_dw_inside(int first, int n, int size)
 static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, float *out,
                         float *sums, int y, int ny)
 {
-    static dfn_dw_fn *const fns[2][2][4] = {
-        {{dfn_dw_3_1_inner, dfn_dw_3_1_edge, dfn_dw_3_1_single, dfn_dw_3_1_tail},
-         {dfn_dw_3_2_inner, dfn_dw_3_2_edge, dfn_dw_3_2_single, dfn_dw_3_2_tail}},
-        {{dfn_dw_5_1_inner, dfn_dw_5_1_edge, dfn_dw_5_1_single, dfn_dw_5_1_tail},
-         {dfn_dw_5_2_inner, dfn_dw_5_2_edge, dfn_dw_5_2_single, dfn_dw_5_2_tail}}};
-    dfn_dw_fn *const *fn = fns[a->kernel == 5][a->stride == 2];
+    static dfn_dw_fn *const fns[2][2] = {{dfn_dw_k3_s1, dfn_dw_k3_s2},
+                                         {dfn_dw_k5_s1, dfn_dw_k5_s2}};
+    dfn_dw_fn *const fn = fns[a->kernel == 5][a->stride == 2];
     const int k = a->kernel, s = a->stride;
     const int high = (ny - 1) * s + k, iy = y * s - a->top;
     const unsigned all_rows = (1u << high) - 1;
@@ -228,9 +249,9 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
         t.out = out + (ptrdiff_t)x * c;
         const bool inner =
             t.rows == all_rows && t.nx == DFN_DW_X && t.cols == (1u << wide) - 1;
-        fn[ny == 1 ? 2 : inner ? 0 : 1](&t);
+        fn(&t, ny == 1 ? DFN_DW_SINGLE : inner ? DFN_DW_FULL : DFN_DW_CUT);
         if (t.c % DFN_VL)
-            fn[3](&t);
+            fn(&t, DFN_DW_REST);
     }
 }
 
