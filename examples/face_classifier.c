@@ -2,10 +2,10 @@
  *
  * A program as a user of the library would write it: dfnet.h and nothing behind it. Data
  * goes to stdout, everything else to stderr; one bad picture never stops the rest. */
+#include "examples/labels.h"
 #include "examples/output.h"
 
 #include <getopt.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -17,31 +17,27 @@ static const char help[] =
     "face_classifier --model imagenet.safetensors --top 5 cat.png   labels of any model\n"
     "\n"
     "  --model FILE   model file (default: $DFNET_MODEL, else the one that is shipped)\n"
-    "  --box X,Y,W,H  where the face is, in pixels; without it the faces are looked "
-    "for.\n"
-    "                 May be given several times\n"
-    "  --whole        the picture is a face already\n"
+    "  --box X,Y,W,H  where a face is, in pixels; may be given several times\n"
+    "  --whole        the picture is a face already. So it is taken, too, where there "
+    "is\n"
+    "                 no --box and no detector (./dev detector) to look for faces\n"
     "  --top K        also the K most likely labels of the whole picture\n"
     "  --threads N    0 (default): one for each CPU\n"
     "  --json         one JSON object a line instead of a table\n"
     "  --version, --help\n"
     "\n"
-    "Exit: 0 all scored, 1 usage, 2 some pictures failed, 3 all failed, 4 model "
-    "unusable,\n"
-    "5 out of memory, 130 interrupted. A score is a hint, never a proof: README.md says\n"
-    "what the default model can and cannot do.\n";
+    "Exit: 0 all scored, 1 usage, 2 some pictures failed, 3 all failed, 4 model\n"
+    "unusable, 5 out of memory, 130 interrupted. A score is a hint, never a proof:\n"
+    "README.md says what the default model can and cannot do.\n";
 
 #define MAX_FACES 256
 
 struct app {
     ef_options opt;
     ef_model *model;
-    ef_model_info info;
     ef_classifier *classifier; /* NULL: the model is not about faces */
-    ef_detector *detector;     /* NULL: none needed, or there is none */
-    ef_error no_detector;      /* why not                             */
-    ef_session *session;       /* NULL: no --top                     */
-    float *input, *values;     /* of --top                           */
+    ef_detector *detector;     /* NULL: boxes are given, or `whole`  */
+    struct labels labels;      /* of --top                           */
     int top, json, whole, nboxes;
     long scored, failed;
     ef_status worst; /* EF_E_NOMEM if that ever happened */
@@ -57,47 +53,23 @@ static int fail(struct app *a, const char *path, const ef_error *err)
     return err->status == EF_E_CANCELLED;
 }
 
-/* The faces that the detector finds, the largest first. None is no failure. */
-static ef_status score_found(struct app *a, const ef_image *img, ef_result *results,
-                             size_t *n, ef_error *err)
-{
-    static ef_detection found[MAX_FACES];
-    if (!a->detector) {
-        memset(err, 0, sizeof *err);
-        snprintf(err->where, sizeof err->where, "face");
-        snprintf(err->what, sizeof err->what,
-                 "no face detector (%.140s); say where the face is with --box, or "
-                 "--whole if the picture is one",
-                 a->no_detector.what);
-        return err->status = EF_E_UNSUPPORTED;
-    }
-    const ef_status st = ef_detect_faces(a->detector, img, found, MAX_FACES, n, err);
-    *n = *n < MAX_FACES ? *n : MAX_FACES;
-    return st || !*n
-               ? st
-               : ef_classify_detections(a->classifier, img, found, *n, results, err);
-}
-
-/* results: room for MAX_FACES; *n: how many were written. */
+/* results: room for MAX_FACES; *n: how many were written. No face is no failure. */
 static ef_status score(struct app *a, const ef_image *img, ef_result *results, size_t *n,
                        ef_error *err)
 {
-    *n = 0;
+    static ef_detection found[MAX_FACES];
     for (int i = 0; i < MAX_FACES; i++)
         ef_result_init(&results[i], sizeof results[i]);
-    if (!a->nboxes && !a->whole)
-        return score_found(a, img, results, n, err);
     *n = a->whole ? 1 : (size_t)a->nboxes;
-    return a->whole ? ef_classify_face(a->classifier, img, NULL, results, err)
-                    : ef_classify_faces(a->classifier, img, a->boxes, *n, results, err);
-}
-
-static ef_status label(struct app *a, const ef_image *img, ef_error *err)
-{
-    ef_status st = ef_model_preprocess(a->model, &a->opt, img, NULL, a->input, err);
-    if (!st)
-        st = ef_session_run(a->session, a->input, 1, a->values, err);
-    return st ? st : ef_model_probabilities(a->model, a->values, a->values, err);
+    if (a->whole)
+        return ef_classify_face(a->classifier, img, NULL, results, err);
+    if (a->nboxes)
+        return ef_classify_faces(a->classifier, img, a->boxes, *n, results, err);
+    const ef_status st = ef_detect_faces(a->detector, img, found, MAX_FACES, n, err);
+    *n = *n < MAX_FACES ? *n : MAX_FACES;
+    if (st || !*n)
+        return st;
+    return ef_classify_detections(a->classifier, img, found, *n, results, err);
 }
 
 static int one_file(void *user, const char *path)
@@ -112,8 +84,8 @@ static int one_file(void *user, const char *path)
                                      : ef_image_decode_fd(0, &a->opt, &img, &err);
     if (!st && a->classifier)
         st = score(a, &img, results, &n, &err);
-    if (!st && a->session && !(st = label(a, &img, &err)))
-        ntop = ef_top_k(a->values, (size_t)a->info.outputs, top, (size_t)a->top);
+    if (!st && a->top)
+        st = labels_of(&a->labels, &img, top, (size_t)a->top, &ntop, &err);
     ef_image_free(&img);
     if (st)
         return fail(a, path, &err);
@@ -126,42 +98,36 @@ static int one_file(void *user, const char *path)
 
 static ef_status open_model(struct app *a, const char *path, ef_error *err)
 {
+    ef_model_info info;
     ef_status st = path ? ef_model_load_file(path, &a->opt, &a->model, err)
                         : ef_model_load_default(&a->opt, &a->model, err);
-    ef_model_info_init(&a->info, sizeof a->info);
+    ef_model_info_init(&info, sizeof info);
     if (!st)
-        st = ef_model_get_info(a->model, &a->info, err);
-    if (!st && a->info.fake >= 0)
+        st = ef_model_get_info(a->model, &info, err);
+    if (!st && info.fake >= 0)
         st = ef_classifier_create_simple(a->model, &a->opt, &a->classifier, err);
-    else if (!st && !a->top)
+    else if (!a->top)
         a->top = 5;
-    if (!st && a->top) {
-        const size_t pixels = (size_t)a->info.height * (size_t)a->info.width;
-        a->input = malloc(pixels * 3 * sizeof *a->input);
-        a->values = malloc((size_t)a->info.outputs * sizeof *a->values);
-        if (!a->input || !a->values) {
-            *err = (ef_error){EF_E_NOMEM, 0, "--top", "there is no memory for it"};
-            return EF_E_NOMEM;
-        }
-        st = ef_session_create(a->model, &a->opt, &a->session, err);
-    }
-    return st;
+    return !st && a->top ? labels_open(&a->labels, a->model, &a->opt, err) : st;
 }
 
-/* Without a detector every picture fails with the reason, so that --json has it. */
 static ef_status open_detector(struct app *a, ef_error *err)
 {
     ef_model *model = NULL;
     if (!a->classifier || a->whole || a->nboxes)
         return EF_OK;
-    ef_status st = ef_detector_model_load_default(&a->opt, &model, &a->no_detector);
+    ef_status st = ef_detector_model_load_default(&a->opt, &model, err);
     if (!st)
-        st = ef_detector_create(model, NULL, &a->opt, &a->detector, &a->no_detector);
+        st = ef_detector_create(model, NULL, &a->opt, &a->detector, err);
     ef_model_free(model);
-    if (st != EF_E_NOMEM)
-        return EF_OK;
-    *err = a->no_detector;
-    return st;
+    if (!st || st == EF_E_NOMEM)
+        return st;
+    fprintf(stderr,
+            "face_classifier: no face detector (%s): each picture is taken as one face; "
+            "--box says where one is, --whole silences this\n",
+            err->what);
+    a->whole = 1;
+    return EF_OK;
 }
 
 static int parse(struct app *a, int argc, char **argv, const char **model)
@@ -244,9 +210,7 @@ int main(int argc, char **argv)
             code = classify_all(&a, argc, argv);
         }
     }
-    free(a.input);
-    free(a.values);
-    ef_session_free(a.session);
+    labels_close(&a.labels);
     ef_classifier_free(a.classifier);
     ef_detector_free(a.detector);
     ef_model_free(a.model);
