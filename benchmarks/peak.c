@@ -26,7 +26,8 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Each runs `rounds` times a row of multiply-adds and returns how many floats the row has.
+/* Each runs `rounds` times a row of multiply-adds and returns how many floats the row
+ * has.
  * The numbers are such that nothing overflows or becomes denormal. */
 typedef int fma_fn(int rounds);
 

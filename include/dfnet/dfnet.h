@@ -114,8 +114,8 @@ EF_API uint32_t ef_cpu_features(void);
 /* Who multiplies matrices. AUTO takes NATIVE where the CPU level has kernels of its own
  * (they are faster: benchmarks/README.md); elsewhere OpenBLAS, when the library was built
  * with it and OpenBLAS reports one thread (the library never changes that number:
- * programs do, with openblas_set_num_threads()), else NATIVE. Results are the same bits for any
- * thread count, batch position and run at one CPU level with NATIVE only. */
+ * programs do, with openblas_set_num_threads()), else NATIVE. Results are the same bits
+ * for any thread count, batch position and run at one CPU level with NATIVE only. */
 typedef enum ef_gemm {
     EF_GEMM_AUTO = 0,
     EF_GEMM_NATIVE = 1,

@@ -96,8 +96,8 @@ DFN_INLINE dfn_vec vec_ldexp(dfn_vec x, dfn_vec n)
 }
 
 /* A division runs beside multiply-adds, on a unit of its own: on Zen 4 it is faster than
- * an approximate reciprocal with a step of Newton's (10.5 cycles a swish to 12.6), and its
- * bits are the same on every processor. */
+ * an approximate reciprocal with a step of Newton's (10.5 cycles a swish to 12.6), and
+ * its bits are the same on every processor. */
 DFN_INLINE dfn_vec vec_div(dfn_vec a, dfn_vec d)
 {
     return _mm512_div_ps(a, d);

@@ -5,13 +5,14 @@
  * latency of 4 or 5 cycles on two units. */
 #include "kernels/simd/vec_avx2.h"
 
-/* clang-format off: one line for each width */
-#define DFN_PW_TILES                                                                     \
-    T(1, 1)                                                                              \
-    T(2, 1)                                                                              \
-    T(4, 1) T(6, 1) T(12, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2) T(1, 3)     \
-        T(2, 3) T(3, 3) T(4, 3)
+/* One line for each width. */
+/* clang-format off */
+#define DFN_PW_TILES \
+    T(1, 1) T(2, 1) T(4, 1) T(6, 1) T(12, 1) \
+    T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2) \
+    T(1, 3) T(2, 3) T(3, 3) T(4, 3)
 /* clang-format on */
+
 /* The rows of these tiles, by columns, greatest first. */
 static const unsigned char dfn_pw_heights[4][12] = {
     {0}, {12, 6, 4, 2, 1, 0}, {6, 5, 4, 3, 2, 1, 0}, {4, 3, 2, 1, 0}};

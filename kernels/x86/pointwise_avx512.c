@@ -8,14 +8,15 @@
 
 #include <stdbool.h>
 
-/* clang-format off: one line for each width */
-#define DFN_PW_TILES                                                                     \
-    T(1, 1)                                                                              \
-    T(2, 1)                                                                              \
-    T(4, 1) T(7, 1) T(10, 1) T(14, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2)    \
-        T(7, 2) T(8, 2) T(10, 2) T(12, 2) T(14, 2) T(1, 3) T(2, 3) T(3, 3) T(4, 3)       \
-            T(6, 3) T(7, 3) T(8, 3)
+/* One line for each width. */
+/* clang-format off */
+#define DFN_PW_TILES \
+    T(1, 1) T(2, 1) T(4, 1) T(7, 1) T(10, 1) T(14, 1) \
+    T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2) T(7, 2) T(8, 2) T(10, 2) T(12, 2) \
+    T(14, 2) \
+    T(1, 3) T(2, 3) T(3, 3) T(4, 3) T(6, 3) T(7, 3) T(8, 3)
 /* clang-format on */
+
 /* The rows of these tiles, by columns, greatest first. */
 static const unsigned char dfn_pw_heights[4][12] = {
     {0},

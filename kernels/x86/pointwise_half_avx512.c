@@ -5,9 +5,12 @@
 #define DFN_VREGS 32
 #include "kernels/simd/vec_avx2.h"
 
-/* clang-format off: one line for each width */
-#define DFN_PW_TILES T(1, 3) T(2, 3) T(3, 3) T(4, 3) T(6, 3) T(7, 3) T(8, 3)
+/* One line for each width. */
+/* clang-format off */
+#define DFN_PW_TILES \
+    T(1, 3) T(2, 3) T(3, 3) T(4, 3) T(6, 3) T(7, 3) T(8, 3)
 /* clang-format on */
+
 /* The rows of these tiles, by columns, greatest first. */
 static const unsigned char dfn_pw_heights[4][12] = {
     {0}, {0}, {0}, {8, 7, 6, 4, 3, 2, 1, 0}};

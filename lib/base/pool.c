@@ -1,6 +1,7 @@
-/* pool.c - see pool.h. A network is a hundred short calls one after the other: between two
- * of them a thread spins for some microseconds, because waking a sleeping one takes longer
- * than most calls. Then it sleeps on a condition, so that nothing spins between runs. */
+/* pool.c - see pool.h. A network is a hundred short calls one after the other: between
+ * two of them a thread spins for some microseconds, because waking a sleeping one takes
+ * longer than most calls. Then it sleeps on a condition, so that nothing spins between
+ * runs. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "lib/base/pool.h"
 
@@ -12,8 +13,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Turns of a spin before sleeping; one takes 10 to 50 ns, hence 40 to 200 us in all. Waking
- * a thread takes 5 to 50 us. */
+/* Turns of a spin before sleeping; one takes 10 to 50 ns, hence 40 to 200 us in all.
+ * Waking a thread takes 5 to 50 us. */
 #define SPINS 4000
 
 struct worker {

@@ -5,10 +5,10 @@
  *   MBConv:   [expand pointwise] -> depthwise -> [pool -> fc -> fc] -> project
  *   Fused:    conv -> [project]
  *
- * Each step writes a value of its own. The last step of a residual block adds the block's
- * input. Squeeze-excite has no pass over the depthwise convolution's output: that sums its
- * rows as it writes them, the pool adds these sums, and project applies the gate to what
- * it reads, in place. */
+ * Each step writes a value of its own. The last step of a residual block adds the
+ * block's input. Squeeze-excite has no pass over the depthwise convolution's output: that
+ * sums its rows as it writes them, the pool adds these sums, and project applies the gate
+ * to what it reads, in place. */
 #include "lib/plan/plan.h"
 
 #include "kernels/cpu.h"
