@@ -277,7 +277,13 @@ static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_erro
                             p->height, p->width);
         p->lives[v] = (struct dfn_life){.size = size, .first = p->nsteps, .last = -1};
     }
-    p->lives[0].first = 0; /* written before the first step */
+    /* Written before the first step. In a batch the first image is done before the last
+     * one begins (run.c): inputs and logits then live all the time. */
+    p->lives[0].first = 0;
+    if (p->batch > 1) {
+        p->lives[0].last = p->nsteps - 1;
+        p->lives[p->nvalues - 1].first = 0;
+    }
     for (int i = 0; i < p->nsteps; i++) {
         const struct dfn_step *s = &p->steps[i];
         const int used[5] = {s->in, s->out, s->residual, s->gate, s->sums};
