@@ -366,11 +366,11 @@ static ef_status choose_gemm(struct dfn_plan *p, const ef_options *opt, ef_error
                             "this build of the library has no OpenBLAS");
         p->pointwise = DFN_OP_POINTWISE_BLAS;
         p->why = "OpenBLAS, as asked";
-    } else if (!threads) {
-        p->why = "native matrix product: built without OpenBLAS";
     } else if (p->kernels.op[DFN_OP_POINTWISE].needs) {
         /* benchmarks/README.md has the measurement. */
         p->why = "native matrix product: there is a kernel for this processor";
+    } else if (!threads) {
+        p->why = "native matrix product: built without OpenBLAS";
     } else if (threads > 1) {
         p->why = "native matrix product: OpenBLAS has more than one thread "
                  "(openblas_set_num_threads(1) in the program would let it in)";
