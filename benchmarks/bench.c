@@ -1,9 +1,11 @@
 /* bench.c - see bench.h. */
 #define _GNU_SOURCE
 #include "benchmarks/bench.h"
+#include "dfnet/dfnet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +21,7 @@
 
 static bool first_row;
 
-static double now_ns(void)
+double bench_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -32,10 +34,10 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
-               struct bench_times *out)
+/* Until there are `least` and `ns` have passed, or `most`. */
+static bool repeat(int (*fn)(void *), void *arg, int warmup, int least, int most,
+                   double ns, struct bench_times *out)
 {
-    const int most = repeats ? repeats : MAX_CALLS;
     double total = 0;
     *out = (struct bench_times){.ns = malloc((size_t)most * sizeof(double))};
     if (!out->ns)
@@ -43,17 +45,30 @@ bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
     for (int i = 0; i < warmup; i++)
         if (fn(arg))
             return false;
-    while (out->n < most && (repeats || out->n < MIN_CALLS || total < ENOUGH_NS)) {
-        const double start = now_ns();
+    while (out->n < most && (out->n < least || total < ns)) {
+        const double start = bench_now_ns();
         if (fn(arg))
             return false;
-        total += out->ns[out->n++] = now_ns() - start;
+        total += out->ns[out->n++] = bench_now_ns() - start;
     }
     qsort(out->ns, (size_t)out->n, sizeof *out->ns, compare);
     out->min = out->ns[0];
     out->median = out->ns[out->n / 2];
     out->max = out->ns[out->n - 1];
     return true;
+}
+
+bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
+               struct bench_times *out)
+{
+    return repeats ? repeat(fn, arg, warmup, repeats, repeats, 0, out)
+                   : repeat(fn, arg, warmup, MIN_CALLS, MAX_CALLS, ENOUGH_NS, out);
+}
+
+bool bench_run_for(int (*fn)(void *), void *arg, int warmup, double seconds,
+                   struct bench_times *out)
+{
+    return repeat(fn, arg, warmup, 3, MAX_CALLS, seconds * 1e9, out);
 }
 
 /* First "model name" of /proc/cpuinfo, without what JSON would need escaped. */
@@ -108,4 +123,37 @@ void bench_json_row(const char *name, const struct bench_times *t, int threads,
 void bench_json_end(void)
 {
     puts("\n  ]\n}");
+}
+
+size_t bench_memory(const char *field)
+{
+    char line[256];
+    size_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
+            kib = strtoul(line + strlen(field) + 1, NULL, 10);
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
+bool bench_parse_cpu(const char *text, uint32_t *mask)
+{
+    static const struct {
+        const char *name;
+        uint32_t mask;
+    } levels[] = {{"ref", 0},
+                  {"avx2", EF_CPU_AVX2},
+                  {"avx512", EF_CPU_AVX2 | EF_CPU_AVX512},
+                  {"neon", EF_CPU_NEON}};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        if (!strcmp(text, levels[i].name)) {
+            *mask = levels[i].mask;
+            return true;
+        }
+    char *end;
+    const unsigned long long value = strtoull(text, &end, 0);
+    *mask = (uint32_t)value;
+    return *text >= '0' && *text <= '9' && !*end && value <= UINT32_MAX;
 }

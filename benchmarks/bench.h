@@ -21,6 +21,10 @@ struct bench_times {
 bool bench_run(int (*fn)(void *), void *arg, int warmup, int repeats,
                struct bench_times *out);
 
+/* The same until `seconds` have passed and there are at least 3. */
+bool bench_run_for(int (*fn)(void *), void *arg, int warmup, double seconds,
+                   struct bench_times *out);
+
 /* Opens {"context":{...},"benchmarks":[ on stdout, adds a row to it, closes it. extra:
  * more members, each with a comma before it, or "". Readable by google-benchmark's
  * compare.py: rows are iterations with real_time in microseconds. */
@@ -28,5 +32,15 @@ void bench_json_begin(const char *program, const char *blas, int blas_threads);
 void bench_json_row(const char *name, const struct bench_times *t, int threads,
                     const char *extra);
 void bench_json_end(void);
+
+/* Bytes of a field of /proc/self/status: "VmRSS", resident now, "VmHWM", at most so far;
+ * 0 where the system has no such file. */
+size_t bench_memory(const char *field);
+
+/* CPU level to allow: "ref", "avx2", "avx512" (with AVX2), "neon", or a mask of EF_CPU_
+ * bits. False: neither. */
+bool bench_parse_cpu(const char *text, uint32_t *mask);
+
+double bench_now_ns(void);
 
 #endif

@@ -1,45 +1,42 @@
 /* bench_kernel.c - every row of kernels.def on shapes of real networks. Internal
- * interface: links the static library. Add a shape here, a kernel in
- * kernels/kernels.def. */
+ * interface: links the static library. Add a shape in benchmarks/shapes.c, a kernel in
+ * kernels/kernels.def, and the arguments of a new operation in setup(). */
 #include "benchmarks/bench.h"
+#include "benchmarks/peak.h"
+#include "benchmarks/shapes.h"
 #include "kernels/cpu.h"
-#include "kernels/kernels.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Layers of B0@224 and B4@380 that differ most in what binds them. k: kernel; for pool,
- * fc and scale only the fields they have count. */
-struct shape {
-    const char *layer;
-    enum dfn_op op;
-    int h, w, cin, cout, k, stride;
-};
+static const char help[] =
+    "bench_kernel                              all kernels, layers of B0@224 and B4@380\n"
+    "bench_kernel --net b7@380 --best          what a session would take, over all of "
+    "B7\n"
+    "bench_kernel --cpu avx2 --best pointwise  the same for one operation and CPU level\n"
+    "bench_kernel --json > new.json            for google-benchmark's compare.py\n"
+    "\n"
+    "bench_kernel [OPTION...] [PART OF KERNEL/LAYER]      one thread\n"
+    "  --net NETS       NET@SIZE or mtcnn, with commas (b0@224,b4@380,mtcnn)\n"
+    "  --cpu LEVEL      ref, avx2, avx512, neon or a mask: kernels that need more are\n"
+    "                   left out (default: what the machine has)\n"
+    "  --best           only the kernels that dispatch takes at that level\n"
+    "  --seconds S      for each line (0.2)\n"
+    "  --json           google-benchmark's JSON\n"
+    "  --list           only the layers: name, how often, multiply-adds\n"
+    "\n"
+    "of peak: of the machine's multiply-add peak at the CPU level, measured first. of "
+    "read:\n"
+    "bytes read and written, against the rate at which as many bytes can be read.\n";
 
-static const struct shape shapes[] = {
-    {"b0.stem", DFN_OP_CONV, 224, 224, 3, 32, 3, 2},
-    {"b4.stem", DFN_OP_CONV, 380, 380, 3, 48, 3, 2},
-    {"b0.dw.k3s1", DFN_OP_DWCONV, 112, 112, 32, 32, 3, 1},
-    {"b0.dw.k3s2", DFN_OP_DWCONV, 112, 112, 96, 96, 3, 2},
-    {"b0.dw.k5s2", DFN_OP_DWCONV, 56, 56, 144, 144, 5, 2},
-    {"b0.dw.k5s1", DFN_OP_DWCONV, 14, 14, 672, 672, 5, 1},
-    {"b4.dw.k3s1", DFN_OP_DWCONV, 95, 95, 192, 192, 3, 1},
-    {"b0.expand.1", DFN_OP_POINTWISE, 112, 112, 16, 96, 1, 1},
-    {"b0.project.1", DFN_OP_POINTWISE, 56, 56, 96, 24, 1, 1},
-    {"b0.expand.5", DFN_OP_POINTWISE, 14, 14, 80, 480, 1, 1},
-    {"b0.project.15", DFN_OP_POINTWISE, 7, 7, 1152, 320, 1, 1},
-    {"b0.head", DFN_OP_POINTWISE, 7, 7, 320, 1280, 1, 1},
-    {"b4.expand.6", DFN_OP_POINTWISE, 48, 48, 56, 336, 1, 1},
-    {"b0.se.pool.1", DFN_OP_POOL, 56, 56, 96, 96, 1, 1},
-    {"b0.se.expand.15", DFN_OP_FC, 1, 1, 48, 1152, 1, 1},
-    {"b0.scale.1", DFN_OP_SCALE, 56, 56, 96, 96, 1, 1},
-    {"mtcnn.p.conv1", DFN_OP_CONV, 64, 640, 3, 10, 3, 1},
-    {"mtcnn.p.conv3", DFN_OP_CONV, 32, 320, 16, 32, 3, 1},
-    {"mtcnn.r.conv2", DFN_OP_CONV, 11, 11, 28, 48, 3, 1},
-    {"mtcnn.p.pool1", DFN_OP_MAXPOOL, 64, 640, 10, 10, 2, 2},
-    {"mtcnn.p.prelu1", DFN_OP_PRELU, 64, 640, 10, 10, 1, 1},
-    {"mtcnn.p.softmax", DFN_OP_SOFTMAX, 32, 320, 2, 2, 1, 1},
+struct bench {
+    const char *nets, *filter;
+    uint32_t cpu;
+    bool best, json, list;
+    double seconds, peak;
+    double read[32]; /* bytes a second of 2^i bytes; 0: not yet measured                */
 };
 
 struct call {
@@ -54,7 +51,6 @@ union args {
     struct dfn_pointwise_args pointwise;
     struct dfn_pool_args pool;
     struct dfn_fc_args fc;
-    struct dfn_scale_args scale;
     struct dfn_maxpool_args maxpool;
     struct dfn_prelu_args prelu;
     struct dfn_softmax_args softmax;
@@ -85,24 +81,22 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
     const int ow = (s->w + s->stride - 1) / s->stride, pad = s->k / 2;
     switch (s->op) {
     case DFN_OP_CONV:
-        a->conv = (struct dfn_conv_args){
-            in, w,  bias,    NULL, out,       s->h, s->w, s->cin,
-            oh, ow, s->cout, s->k, s->stride, pad,  pad,  DFN_ACT_SWISH};
+        a->conv =
+            (struct dfn_conv_args){in, w,  bias,    NULL, out,       s->h, s->w, s->cin,
+                                   oh, ow, s->cout, s->k, s->stride, pad,  pad,  s->act};
         return (size_t)oh;
     case DFN_OP_DWCONV:
         a->dwconv =
-            (struct dfn_dwconv_args){in, w,  bias, out,       s->h, s->w, s->cin,
-                                     oh, ow, s->k, s->stride, pad,  pad,  DFN_ACT_SWISH};
+            (struct dfn_dwconv_args){in, w,  bias, out,       NULL, s->h, s->w,  s->cin,
+                                     oh, ow, s->k, s->stride, pad,  pad,  s->act};
         return (size_t)oh;
     case DFN_OP_POOL:
-        a->pool = (struct dfn_pool_args){in, out, s->h * s->w, s->cin};
+        a->pool =
+            (struct dfn_pool_args){in, out, s->h * s->w, s->cin, (double)s->h * s->w};
         return (size_t)s->cin;
     case DFN_OP_FC:
-        a->fc = (struct dfn_fc_args){in, w, bias, out, s->cin, s->cout, DFN_ACT_SIGMOID};
+        a->fc = (struct dfn_fc_args){in, w, bias, out, s->cin, s->cout, s->act};
         return (size_t)s->cout;
-    case DFN_OP_SCALE:
-        a->scale = (struct dfn_scale_args){in, bias, out, s->h * s->w, s->cin};
-        return (size_t)s->h * (size_t)s->w;
     case DFN_OP_MAXPOOL:
         a->maxpool = (struct dfn_maxpool_args){in, out, s->h, s->w,     s->cin,
                                                oh, ow,  s->k, s->stride};
@@ -114,43 +108,94 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
         a->softmax = (struct dfn_softmax_args){in, out, s->cin};
         return (size_t)s->h * (size_t)s->w;
     default:
-        a->pointwise = (struct dfn_pointwise_args){
-            in,  w,      bias,    NULL,
-            out, s->cin, s->cout, s->cin < s->cout ? DFN_ACT_SWISH : DFN_ACT_NONE};
+        a->pointwise = (struct dfn_pointwise_args){.in = in,
+                                                   .weight = w,
+                                                   .bias = bias,
+                                                   .out = out,
+                                                   .cin = s->cin,
+                                                   .cout = s->cout,
+                                                   .act = s->act};
         return (size_t)s->h * (size_t)s->w;
     }
 }
 
-static void measure(const struct shape *s, const struct dfn_kernel *k, bool json)
+static bool multiplies(const struct shape *s)
 {
-    const bool depthwise = s->op == DFN_OP_DWCONV;
+    return s->op == DFN_OP_CONV || s->op == DFN_OP_DWCONV || s->op == DFN_OP_POINTWISE ||
+           s->op == DFN_OP_FC;
+}
+
+static double out_pixels(const struct shape *s)
+{
+    return (double)((s->h + s->stride - 1) / s->stride) *
+           ((s->w + s->stride - 1) / s->stride);
+}
+
+/* Multiply-adds; of operations that have none, half the operations, one an element. */
+static double macs_of(const struct shape *s)
+{
+    const double in = (double)s->h * s->w, out = out_pixels(s);
+    switch (s->op) {
+    case DFN_OP_CONV:
+        return out * s->cin * s->cout * s->k * s->k;
+    case DFN_OP_DWCONV:
+        return out * s->cin * s->k * s->k;
+    case DFN_OP_POINTWISE:
+    case DFN_OP_FC:
+        return in * s->cin * s->cout;
+    default:
+        return out * s->cout / 2;
+    }
+}
+
+/* Reading rate of the smallest power of two that holds so many bytes, 64 MiB at most. */
+static double read_rate(struct bench *b, double bytes)
+{
+    int i = 14;
+    while (i < 26 && (double)((size_t)1 << i) < bytes)
+        i++;
+    if (b->read[i] <= 0)
+        b->read[i] = peak_read((size_t)1 << i, 20);
+    return b->read[i];
+}
+
+static void report(struct bench *b, const char *name, const struct shape *s,
+                   const struct bench_times *t, double bytes)
+{
+    const double rate = 2e9 * macs_of(s) / t->min, stream = 1e9 * bytes / t->min;
+    const double of_peak = rate / b->peak, of_read = stream / read_rate(b, bytes);
+    if (b->json) {
+        char extra[256];
+        snprintf(extra, sizeof extra,
+                 ", \"gflops\": %.3f, \"gbytes_per_second\": %.3f, \"of_peak\": %.4f, "
+                 "\"of_read\": %.4f, \"layers\": %d",
+                 rate / 1e9, stream / 1e9, of_peak, of_read, s->count);
+        bench_json_row(name, t, 1, extra);
+    } else {
+        printf("%-56s %2d x %10.1f us %8.2f %5.1f %% %8.2f %5.1f %%\n", name, s->count,
+               t->min / 1e3, rate / 1e9, 100 * of_peak, stream / 1e9, 100 * of_read);
+    }
+}
+
+/* ns of the fastest call; 0: no memory. */
+static double measure(struct bench *b, const char *name, const struct shape *s,
+                      const struct dfn_kernel *k)
+{
     const size_t pixels = (size_t)s->h * (size_t)s->w;
-    const int cin = depthwise ? 1 : s->cin;
-    const size_t nw = dfn_pack_count(k->layout, s->cout, cin, s->k);
+    const int cin = s->op == DFN_OP_DWCONV ? 1 : s->cin;
+    const size_t nw = multiplies(s) ? dfn_pack_count(k->layout, s->cout, cin, s->k) : 1;
     const size_t nin = pixels * (size_t)s->cin, nout = pixels * (size_t)s->cout;
     float *in = random_floats(nin), *w = random_floats(nw), *out = random_floats(nout);
     float *bias = random_floats((size_t)s->cout);
     union args a;
     struct bench_times t = {0};
+    double best = 0;
     if (in && w && out && bias) {
         struct call c = {k, &a, setup(s, &a, in, w, bias, out)};
-        const double opixels = (double)pixels / (s->stride * s->stride);
-        /* One operation an element; a multiply-add has two. */
-        const bool plain = s->op == DFN_OP_POOL || s->op >= DFN_OP_SCALE;
-        const double macs =
-            plain ? opixels * s->cout / 2 : opixels * s->cout * cin * s->k * s->k;
-        const double bytes = 4 * ((double)nin + opixels * s->cout + (double)nw);
-        if (bench_run(run_once, &c, 2, 0, &t)) {
-            char name[160], extra[128];
-            snprintf(name, sizeof name, "%s/%s", k->name, s->layer);
-            snprintf(extra, sizeof extra,
-                     ", \"gflops\": %.3f, \"gbytes_per_second\": %.3f", 2 * macs / t.min,
-                     bytes / t.min);
-            if (json)
-                bench_json_row(name, &t, 1, extra);
-            else
-                printf("%-52s %9.1f us %8.2f GFLOP/s %7.2f GB/s\n", name, t.min / 1e3,
-                       2 * macs / t.min, bytes / t.min);
+        const double written = s->op == DFN_OP_POOL ? s->cout : out_pixels(s) * s->cout;
+        if (bench_run_for(run_once, &c, 2, b->seconds, &t)) {
+            report(b, name, s, &t, 4 * ((double)nin + written + (double)nw));
+            best = t.min;
         }
         free(t.ns);
     }
@@ -158,31 +203,118 @@ static void measure(const struct shape *s, const struct dfn_kernel *k, bool json
     free(w);
     free(out);
     free(bias);
+    return best;
+}
+
+/* One kernel over all layers that are its own, and their sum. */
+static void measure_net(struct bench *b, const char *net, const struct shape *shapes,
+                        int n, const struct dfn_kernel *k)
+{
+    const enum dfn_op op = k->op == DFN_OP_POINTWISE_BLAS ? DFN_OP_POINTWISE : k->op;
+    double ns = 0, macs = 0;
+    int layers = 0;
+    for (int i = 0; i < n; i++) {
+        char name[160];
+        snprintf(name, sizeof name, "%s/%s", k->name, shapes[i].layer);
+        if (shapes[i].op != op || !strstr(name, b->filter))
+            continue;
+        ns += shapes[i].count * measure(b, name, &shapes[i], k);
+        macs += shapes[i].count * macs_of(&shapes[i]);
+        layers += shapes[i].count;
+    }
+    if (layers > 1 && !b->json)
+        printf("%-56s %2d   %10.1f us %8.2f %5.1f %%  all of %s\n\n", k->name, layers,
+               ns / 1e3, 2 * macs / ns, 200e9 * macs / ns / b->peak, net);
+}
+
+static bool chosen(const struct bench *b, const struct dfn_kernel *row)
+{
+    struct dfn_kernels best;
+    dfn_kernels_init(&best, b->cpu);
+    return (b->cpu & row->needs) == row->needs &&
+           (!b->best || best.op[row->op].run == row->run);
+}
+
+/* -1, or the exit code. */
+static int parse(struct bench *b, int argc, char **argv)
+{
+    static const struct option options[] = {{"net", 1, 0, 'n'},     {"cpu", 1, 0, 'c'},
+                                            {"best", 0, 0, 'b'},    {"json", 0, 0, 'j'},
+                                            {"list", 0, 0, 'l'},    {"help", 0, 0, 'h'},
+                                            {"seconds", 1, 0, 's'}, {NULL, 0, NULL, 0}};
+    uint32_t mask = 0;
+    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        bool ok = true;
+        switch (o) {
+        case 'n':
+            b->nets = optarg;
+            break;
+        case 'c':
+            ok = bench_parse_cpu(optarg, &mask);
+            b->cpu &= mask;
+            break;
+        case 'b':
+            b->best = true;
+            break;
+        case 'j':
+            b->json = true;
+            break;
+        case 'l':
+            b->list = true;
+            break;
+        case 's':
+            b->seconds = atof(optarg);
+            ok = b->seconds > 0 && b->seconds <= 600;
+            break;
+        case 'h':
+            return fputs(help, stdout), 0;
+        default:
+            ok = false;
+        }
+        if (!ok)
+            return fputs("bench_kernel: try --help\n", stderr), 1;
+    }
+    if (optind < argc)
+        b->filter = argv[optind++];
+    return optind == argc ? -1 : (fputs("bench_kernel: try --help\n", stderr), 1);
 }
 
 int main(int argc, char **argv)
 {
-    const bool json = argc > 1 && !strcmp(argv[1], "--json");
-    const char *filter = argc > 1 + json ? argv[1 + json] : "";
+    static struct shape shapes[MAX_SHAPES];
+    struct bench b = {.nets = "b0@224,b4@380,mtcnn",
+                      .filter = "",
+                      .cpu = dfn_cpu_detect(),
+                      .seconds = 0.2};
     size_t count;
     const struct dfn_kernel *rows = dfn_kernel_rows(&count);
-    if (!strcmp(filter, "--help"))
-        return puts("bench_kernel [--json] [PART OF A NAME]    one thread, minimum of "
-                    "1.5 s"),
-               0;
-    if (json)
+    const int code = parse(&b, argc, argv);
+    if (code >= 0)
+        return code;
+    b.peak = b.list ? 1 : peak_fma_best(b.cpu, 50);
+    if (b.list)
+        b.json = false;
+    else if (b.json)
         bench_json_begin("bench_kernel", dfn_blas_config(), dfn_blas_threads());
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < sizeof shapes / sizeof *shapes; j++) {
-            const bool blas = rows[i].op == DFN_OP_POINTWISE_BLAS;
-            char name[160];
-            snprintf(name, sizeof name, "%s/%s", rows[i].name, shapes[j].layer);
-            if ((blas ? DFN_OP_POINTWISE : rows[i].op) == shapes[j].op &&
-                strstr(name, filter) &&
-                (dfn_cpu_detect() & rows[i].needs) == rows[i].needs)
-                measure(&shapes[j], &rows[i], json);
-        }
-    if (json)
+    else
+        printf("peak %.1f GFLOP/s\n%-56s layers  fastest call  GFLOP/s of peak     GB/s "
+               "of read\n",
+               b.peak / 1e9, "kernel/layer");
+    for (const char *p = b.nets; *p; p += strcspn(p, ","), p += *p == ',') {
+        char net[32];
+        snprintf(net, sizeof net, "%.*s", (int)strcspn(p, ","), p);
+        const int n = shapes_of(net, shapes);
+        if (!n)
+            return fprintf(stderr, "bench_kernel: no net '%s'; %s\n", net, shapes_nets),
+                   1;
+        for (int i = 0; b.list && i < n; i++)
+            printf("%s %d %.0f\n", shapes[i].layer, shapes[i].count,
+                   multiplies(&shapes[i]) ? macs_of(&shapes[i]) : 0.0);
+        for (size_t i = 0; !b.list && i < count; i++)
+            if (chosen(&b, &rows[i]))
+                measure_net(&b, net, shapes, n, &rows[i]);
+    }
+    if (b.json)
         bench_json_end();
     return 0;
 }

@@ -1,34 +1,47 @@
 /* bench_model.c - how long a network takes, and what it holds in memory. Public interface
  * only. Random input; the time of a network does not depend on it. */
+#include "benchmarks/arch_model.h"
 #include "benchmarks/bench.h"
+#include "benchmarks/layers.h"
+#include "benchmarks/peak.h"
 #include "examples/common.h"
 
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 static const char help[] =
     "bench_model                               the default model, one thread\n"
-    "bench_model --model b4.safetensors --size 380 --threads 2\n"
+    "bench_model --arch b4 --threads 2         random weights, made when first asked "
+    "for\n"
+    "bench_model --model b4.safetensors --size 380\n"
     "bench_model --json > new.json             for google-benchmark's compare.py\n"
     "bench_model --layers                      where the time goes\n"
     "\n"
     "  --model FILE   (default: the default model)\n"
+    "  --arch NAME    b0..b8, l2, lite0..lite4, v2-s, v2-m, v2-l, v2-b0..v2-b3\n"
     "  --size S       S or HxW (default: the model's own)\n"
     "  --threads N    1 (default); 0: one for each CPU\n"
     "  --batch N      inputs in one run (default 1)\n"
-    "  --gemm G       auto, native or openblas     --cpu MASK   CPU levels allowed\n"
+    "  --gemm G       auto, native or openblas\n"
+    "  --cpu LEVEL    ref, avx2, avx512, neon or a mask: what kernels may use\n"
     "  --repeat N     runs that count (default: 1.5 s worth, at least 10)\n"
-    "  --layers       the plan with the time of each step, of the last of 10 runs\n"
+    "  --layers       each step's best time beside what its multiply-adds take at the\n"
+    "                 machine's peak, measured now\n"
     "  --json         google-benchmark's JSON\n";
 
 struct bench {
     ef_options opt;
-    const char *path;
-    int repeats, layers, json;
+    const char *path, *arch;
+    int repeats, want_layers, json;
     ef_session *session;
     float *in, *out;
+    struct layers layers;
+    double macs;       /* of one input                                                  */
+    double peak;       /* FLOP/s of so many cores at the CPU level                      */
+    double first_ns;   /* from the file to the first result                             */
+    size_t rss, worst; /* resident bytes: now and at most                               */
 };
 
 static int parse_size(const char *s, ef_options *o)
@@ -50,15 +63,18 @@ static int parse_gemm(const char *s, ef_options *o)
 static int parse(struct bench *b, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"model", 1, 0, 'm'},  {"size", 1, 0, 's'},   {"threads", 1, 0, 't'},
-        {"batch", 1, 0, 'b'},  {"gemm", 1, 0, 'g'},   {"cpu", 1, 0, 'c'},
-        {"repeat", 1, 0, 'r'}, {"layers", 0, 0, 'l'}, {"json", 0, 0, 'j'},
-        {"help", 0, 0, 'h'},   {NULL, 0, NULL, 0}};
+        {"model", 1, 0, 'm'},   {"arch", 1, 0, 'a'},   {"size", 1, 0, 's'},
+        {"threads", 1, 0, 't'}, {"batch", 1, 0, 'b'},  {"gemm", 1, 0, 'g'},
+        {"cpu", 1, 0, 'c'},     {"repeat", 1, 0, 'r'}, {"layers", 0, 0, 'l'},
+        {"json", 0, 0, 'j'},    {"help", 0, 0, 'h'},   {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        int ok = 1, mask = 0;
+        int ok = 1;
         switch (o) {
         case 'm':
             b->path = optarg;
+            break;
+        case 'a':
+            b->arch = optarg;
             break;
         case 's':
             ok = parse_size(optarg, &b->opt);
@@ -73,14 +89,13 @@ static int parse(struct bench *b, int argc, char **argv)
             ok = parse_gemm(optarg, &b->opt);
             break;
         case 'c':
-            ok = ex_parse_int(optarg, 0, 0x7fffffff, &mask);
-            b->opt.cpu_mask = (uint32_t)mask;
+            ok = bench_parse_cpu(optarg, &b->opt.cpu_mask);
             break;
         case 'r':
             ok = ex_parse_int(optarg, 1, 100000, &b->repeats);
             break;
         case 'l':
-            b->layers = 1;
+            b->want_layers = 1;
             break;
         case 'j':
             b->json = 1;
@@ -93,82 +108,136 @@ static int parse(struct bench *b, int argc, char **argv)
         if (!ok)
             return fputs("bench_model: try --help\n", stderr), EX_USAGE;
     }
-    return optind == argc ? -1 : (fputs(help, stderr), EX_USAGE);
+    if (optind != argc || (b->path && b->arch) || (b->want_layers && b->json))
+        return fputs(help, stderr), EX_USAGE;
+    return -1;
 }
 
 static int run_once(void *arg)
 {
     struct bench *b = arg;
-    return ef_session_run(b->session, b->in, b->opt.batch, b->out, NULL);
+    const int failed = ef_session_run(b->session, b->in, b->opt.batch, b->out, NULL);
+    if (b->want_layers && !failed)
+        layers_add(&b->layers, b->session);
+    return failed;
 }
 
-static int print(void *user, const char *text, size_t length)
+/* Multiply-adds of one input at this size; the model's own count is for its own size. */
+static double count_macs(const ef_session *session)
 {
-    (void)user;
-    return fwrite(text, 1, length, stdout) != length;
+    double sum = 0;
+    const size_t n = ef_session_times(session, NULL, 0);
+    ef_step_time *steps = calloc(n + 1, sizeof *steps);
+    if (steps)
+        ef_session_times(session, steps, n);
+    for (size_t i = 0; steps && i < n; i++)
+        sum += (double)steps[i].macs;
+    free(steps);
+    return sum;
+}
+
+static void report_json(const struct bench *b, const ef_model_info *info,
+                        const struct bench_times *t, int h, int w)
+{
+    const double images = (double)b->opt.batch;
+    const double rate = 2e9 * b->macs * images / t->min;
+    char name[256], extra[512];
+    snprintf(name, sizeof name, "%s/%dx%d/batch:%d/threads:%d", info->variant, h, w,
+             b->opt.batch, b->opt.threads);
+    snprintf(extra, sizeof extra,
+             ", \"items_per_second\": %.3f, \"gflops\": %.3f, \"peak_gflops\": %.3f, "
+             "\"first_result_ms\": %.3f, \"session_bytes\": %zu, "
+             "\"resident_bytes\": %zu, \"peak_resident_bytes\": %zu",
+             images / t->median * 1e9, rate / 1e9, b->peak / 1e9, b->first_ns / 1e6,
+             ef_session_memory(b->session), b->rss, b->worst);
+    bench_json_begin("bench_model", ex_blas() ? ex_blas() : "none", ex_blas() ? 1 : 0);
+    bench_json_row(name, t, b->opt.threads, extra);
+    bench_json_end();
 }
 
 static void report(const struct bench *b, const ef_model_info *info,
                    const struct bench_times *t, int h, int w)
 {
-    const double images = (double)b->opt.batch;
-    const double gflop = 2e-9 * (double)info->macs * images;
-    const int own = h == info->height && w == info->width;
-    if (b->json) {
-        char name[256], extra[128];
-        snprintf(name, sizeof name, "%s/%dx%d/batch:%d/threads:%d", info->variant, h, w,
-                 b->opt.batch, b->opt.threads);
-        snprintf(extra, sizeof extra,
-                 ", \"items_per_second\": %.3f, \"session_bytes\": %zu",
-                 images / t->median * 1e9, ef_session_memory(b->session));
-        bench_json_begin("bench_model", "", 0);
-        bench_json_row(name, t, b->opt.threads, extra);
-        bench_json_end();
-        return;
-    }
-    printf(
-        "%s (%s) %dx%d, batch %d, %d thread%s: min %.3f ms, median %.3f ms, max %.3f ms "
-        "of %d runs",
-        info->name, info->variant, h, w, b->opt.batch, b->opt.threads,
-        b->opt.threads == 1 ? "" : "s", t->min / 1e6, t->median / 1e6, t->max / 1e6,
-        t->n);
-    if (own)
-        printf("; %.1f GFLOP/s at the minimum", gflop / (t->min / 1e9));
-    printf("\nsession memory %.1f MiB, weights %.1f MiB\n",
+    const double rate = 2e9 * b->macs * b->opt.batch / t->min;
+    printf("%s (%s) %dx%d, batch %d, %d thread%s: min %.3f ms, median %.3f ms, max %.3f "
+           "ms of %d runs\n",
+           info->name, info->variant, h, w, b->opt.batch, b->opt.threads,
+           b->opt.threads == 1 ? "" : "s", t->min / 1e6, t->median / 1e6, t->max / 1e6,
+           t->n);
+    printf("%.1f GFLOP/s at the minimum, %.1f %% of the peak of %.1f; %.2f inputs a "
+           "second\n",
+           rate / 1e9, 100 * rate / b->peak, b->peak / 1e9, b->opt.batch / t->min * 1e9);
+    printf("load to first result %.1f ms; process %.1f MiB resident, %.1f at most\n",
+           b->first_ns / 1e6, (double)b->rss / 1048576, (double)b->worst / 1048576);
+    printf("session memory %.1f MiB, weights %.1f MiB\n",
            (double)ef_session_memory(b->session) / 1048576,
            (double)info->parameters * sizeof(float) / 1048576);
 }
 
-static int measure(struct bench *b, const ef_model_info *info, ef_error *err)
+static int measure(struct bench *b, const ef_model_info *info)
 {
-    int h, w, outputs;
-    struct bench_times t;
+    int h, w;
+    struct bench_times t = {0};
+    ef_session_shape(b->session, &h, &w, NULL, NULL, NULL);
+    b->macs = count_macs(b->session);
+    if (b->want_layers && !layers_begin(&b->layers, b->session))
+        return EX_NO_MEMORY;
+    if (!bench_run(run_once, b, 3, b->repeats, &t))
+        return EX_ALL_FAILED;
+    b->rss = bench_memory("VmRSS");
+    b->worst = bench_memory("VmHWM");
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    b->peak = peak_fma_best(b->opt.cpu_mask, 50) *
+              (b->opt.threads ? b->opt.threads : (int)cpus);
+    if (b->json)
+        report_json(b, info, &t, h, w);
+    else
+        report(b, info, &t, h, w);
+    if (b->want_layers)
+        layers_print(&b->layers, b->opt.batch, b->peak);
+    free(t.ns);
+    return EX_DONE;
+}
+
+/* The input, whose size only the session knows. */
+static int make_input(struct bench *b, ef_error *err)
+{
+    int h = 0, w = 0, outputs = 0;
     ef_session_shape(b->session, &h, &w, NULL, &outputs, err);
     const size_t n = (size_t)b->opt.batch * 3 * (size_t)h * (size_t)w;
     b->in = malloc(n * sizeof *b->in);
     b->out = malloc((size_t)b->opt.batch * (size_t)outputs * sizeof *b->out);
     if (!b->in || !b->out)
-        return EX_NO_MEMORY;
+        return 0;
     uint32_t seed = 1;
     for (size_t i = 0; i < n; i++)
         b->in[i] =
             (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608.0f - 1.0f;
-    if (b->layers) {
-        ef_session_profile(b->session, 1, err);
-        if (!bench_run(run_once, b, 2, 10, &t))
-            return EX_ALL_FAILED;
-        ef_session_explain(b->session, print, NULL, err);
-    } else if (!bench_run(run_once, b, 3, b->repeats, &t)) {
+    return 1;
+}
+
+/* File to first result, the making of the input not counted. */
+static int start(struct bench *b, ef_model **model, ef_error *err)
+{
+    const double began = bench_now_ns();
+    if ((b->path ? ef_model_load_file(b->path, &b->opt, model, err)
+                 : ef_model_load_default(&b->opt, model, err)) ||
+        ef_session_create(*model, &b->opt, &b->session, err))
+        return EX_MODEL;
+    b->first_ns = bench_now_ns() - began;
+    if (!make_input(b, err))
+        return EX_NO_MEMORY;
+    const double again = bench_now_ns();
+    if (ef_session_run(b->session, b->in, b->opt.batch, b->out, err))
         return EX_ALL_FAILED;
-    }
-    report(b, info, &t, h, w);
-    free(t.ns);
+    b->first_ns += bench_now_ns() - again;
     return EX_DONE;
 }
 
 int main(int argc, char **argv)
 {
     struct bench b = {.path = NULL};
+    char made[512];
     ef_model *model = NULL;
     ef_model_info info;
     ef_error err = {EF_OK, 0, "", ""};
@@ -177,16 +246,16 @@ int main(int argc, char **argv)
     int code = parse(&b, argc, argv);
     if (code >= 0)
         return code;
+    if (b.arch && !arch_model(b.arch, made, sizeof made))
+        return EX_MODEL;
+    b.path = b.arch ? made : b.path;
     ex_one_blas_thread();
-    if ((b.path ? ef_model_load_file(b.path, &b.opt, &model, &err)
-                : ef_model_load_default(&b.opt, &model, &err)) ||
-        ef_model_get_info(model, &info, &err) ||
-        ef_session_create(model, &b.opt, &b.session, &err)) {
+    code = start(&b, &model, &err);
+    if (!code)
+        code = ef_model_get_info(model, &info, &err) ? EX_MODEL : measure(&b, &info);
+    if (err.status)
         fprintf(stderr, "bench_model: %s: %s\n", err.where, err.what);
-        code = EX_MODEL;
-    } else {
-        code = measure(&b, &info, &err);
-    }
+    layers_free(&b.layers);
     free(b.in);
     free(b.out);
     ef_session_free(b.session);

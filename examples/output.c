@@ -77,6 +77,9 @@ static void text_row(const struct out_row *r)
         putchar('\n');
     }
     if (!r->nfaces) {
+        if (r->scored)
+            printf("%-10s %8s %8s  %-22s ", ef_verdict_name(EF_VERDICT_NONE), "-  ", "-",
+                   "no face");
         ex_print_text(stdout, r->path);
         putchar('\n');
     }

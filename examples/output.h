@@ -10,7 +10,8 @@ struct out_row {
     const char *path;
     const ef_result *faces; /* [nfaces] */
     int nfaces;
-    int whole;         /* the face was the whole picture */
+    int scored;        /* the model is about faces; none was found if nfaces is 0 */
+    int whole;         /* the face was the whole picture                          */
     const ef_top *top; /* [ntop] */
     size_t ntop;
     const ef_model *model; /* its labels */

@@ -149,7 +149,8 @@ static int run(const struct args *a, ef_session *s)
     const size_t n = (size_t)a->n * 3 * (size_t)h * (size_t)w;
     const size_t nout = (size_t)a->n * (size_t)outputs;
     float *in = malloc(n * sizeof *in), *out = malloc(nout * sizeof *out);
-    int code = in && out ? read_input(a->in, in, n) : EX_NO_MEMORY;
+    int code = in && out ? read_input(a->in, in, n)
+                         : fail(a->in, "no memory for this shape", EX_NO_MEMORY);
     if (!code && ef_session_run(s, in, a->n, out, &err))
         code = fail_err(&err);
     if (!code)

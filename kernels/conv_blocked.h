@@ -3,6 +3,7 @@
  *
  *   DFN_TILE_PIXELS   pixels of a tile: 4, 6 or 12
  *   DFN_TILE_COLUMNS  output channels of a tile, as many as a panel of its weights has
+ *   DFN_TILE_EPILOGUE like dfn_epilogue_ref() of kernels/ref/act.h
  *
  * and afterwards dfn_tile(). Everything is static: each file has its own copy, compiled
  * with its own flags.
@@ -21,7 +22,6 @@
 #define DFN_KERNELS_CONV_BLOCKED_H
 
 #include "kernels/kernels.h"
-#include "kernels/ref/act.h"
 
 /* The part of a window that lies inside the input, as pieces of memory. */
 struct dfn_window {
@@ -160,8 +160,8 @@ static void dfn_conv_blocked(const struct dfn_conv_args *a, size_t first, size_t
                      (int)(item % (size_t)a->oh));
         for (int x = 0; x < a->ow; x++) {
             const size_t at = (size_t)x * (size_t)a->cout;
-            dfn_epilogue_ref(out + at, a->bias, residual ? residual + at : NULL, a->cout,
-                             a->act);
+            DFN_TILE_EPILOGUE(out + at, a->bias, residual ? residual + at : NULL, a->cout,
+                              a->act);
         }
     }
 }

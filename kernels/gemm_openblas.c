@@ -26,6 +26,7 @@ void dfn_f32_pointwise_sgemm__blas(const void *args, size_t first, size_t last)
 
     for (size_t m = first; m < last; m += strip) {
         const size_t end = last - m < strip ? last : m + strip;
+        dfn_gate_ref(a, m, end);
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)(end - m),
                     (blasint)cout, (blasint)cin, 1.0f, a->in + m * cin, (blasint)cin,
                     a->weight, (blasint)cin, 0.0f, a->out + m * cout, (blasint)cout);

@@ -40,12 +40,14 @@ struct dfn_conv_args {
 /* dwconv: depthwise k x k convolution, one filter a channel.
  *   out[y][x][c] = act(bias[c] + sum over ky, kx of
  *                  w[c][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][c])
- * An item is an output row: n * oh items. */
+ * and, for squeeze-excite, sums[y][c] = sum over x of out[y][x][c] in float. An item is
+ * an output row: n * oh items. */
 struct dfn_dwconv_args {
     const float *in;     /* [n][h][w][c]                                                */
     const float *weight; /* packed                                                      */
     const float *bias;   /* [c]                                                         */
     float *out;          /* [n][oh][ow][c]                                              */
+    float *sums;         /* [n][oh][c] or NULL                                          */
     int h, w, c, oh, ow;
     int kernel, stride, top, left;
     enum dfn_act act;
@@ -53,7 +55,10 @@ struct dfn_dwconv_args {
 
 /* pointwise: 1x1 convolution, a matrix product over pixels.
  *   out[m][o] = act(bias[o] + sum over i of in[m][i] * w[o][i]) + residual[m][o]
- * An item is a pixel: n * h * w items. residual may be NULL. */
+ * With a gate (squeeze-excite's), the pixels asked for are first overwritten in place:
+ *   in[m][i] = in[m][i] * gate[m / pixels][i]
+ * which saves a pass over the widest tensors of the network. An item is a pixel:
+ * n * pixels items. residual may be NULL. */
 struct dfn_pointwise_args {
     const float *in;       /* [m][cin]                                                  */
     const float *weight;   /* packed                                                    */
@@ -62,15 +67,19 @@ struct dfn_pointwise_args {
     float *out;            /* [m][cout]                                                 */
     int cin, cout;
     enum dfn_act act;
+    float *gated;      /* in, where there is a gate; else NULL                          */
+    const float *gate; /* [n][cin] or NULL                                              */
+    int pixels;        /* h * w                                                         */
 };
 
-/* pool: global mean. out[c] = sum over y, x of in[y][x][c] / (h * w), summed in double,
- * because 300 x 300 terms in float lose three digits. An item is a channel: n * c
- * items. */
+/* pool: global mean. out[c] = sum over p < pixels of in[p][c] / count. count is h * w;
+ * pixels, too, or h, if the rows' sums come from a depthwise convolution. An item is a
+ * channel: n * c items. */
 struct dfn_pool_args {
-    const float *in; /* [n][h * w][c]                                                   */
+    const float *in; /* [n][pixels][c]                                                  */
     float *out;      /* [n][c]                                                          */
     int pixels, c;
+    double count;
 };
 
 /* fc: fully connected, for squeeze-excite and the classifier.
@@ -83,15 +92,6 @@ struct dfn_fc_args {
     float *out;          /* [n][cout]                                                   */
     int cin, cout;
     enum dfn_act act;
-};
-
-/* scale: squeeze-excite's gate. out[y][x][c] = in[y][x][c] * gate[c]. out may be in. An
- * item is a pixel: n * pixels items. */
-struct dfn_scale_args {
-    const float *in;   /* [n][pixels][c]                                                */
-    const float *gate; /* [n][c]                                                        */
-    float *out;        /* [n][pixels][c]                                                */
-    int pixels, c;
 };
 
 /* maxpool: greatest of a k x k window.
@@ -131,7 +131,6 @@ enum dfn_op {
     DFN_OP_POINTWISE_BLAS,
     DFN_OP_POOL,
     DFN_OP_FC,
-    DFN_OP_SCALE,
     DFN_OP_MAXPOOL,
     DFN_OP_PRELU,
     DFN_OP_SOFTMAX,

@@ -110,6 +110,10 @@ class _Box(ctypes.Structure):
     _fields_ = (("x", c_float), ("y", c_float), ("w", c_float), ("h", c_float))
 
 
+class _Detection(ctypes.Structure):
+    _fields_ = (("box", _Box), ("score", c_float), ("landmarks", c_float * 10))
+
+
 class _Face(ctypes.Structure):
     _fields_ = (("mode", c_int), ("box", _Box))
 
@@ -179,6 +183,22 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
         (c_char_p, c_size_t, POINTER(_Options), POINTER(_Image), POINTER(_Error)),
     ),
     "ef_image_free": (None, (POINTER(_Image),)),
+    "ef_detector_create": (
+        c_int,
+        (c_void_p, c_void_p, POINTER(_Options), POINTER(c_void_p), POINTER(_Error)),
+    ),
+    "ef_detector_free": (None, (c_void_p,)),
+    "ef_detect_faces": (
+        c_int,
+        (
+            c_void_p,
+            POINTER(_Image),
+            POINTER(_Detection),
+            c_size_t,
+            POINTER(c_size_t),
+            POINTER(_Error),
+        ),
+    ),
     "ef_classifier_options_init": (None, (POINTER(_ClassifierOptions), c_size_t)),
     "ef_classifier_create": (
         c_int,
@@ -344,6 +364,10 @@ class Model(_Handle):
         options = self.options(gemm, threads, cpu_mask)
         return Classifier(self._c, self._pointer, detector and detector._pointer, options)
 
+    def detector(self, *, threads: int = 1, cpu_mask: int = CPU_ALL) -> Detector:
+        """Find faces with this model, which is a face detector's."""
+        return Detector(self._c, self._pointer, self.options("auto", threads, cpu_mask))
+
     def verify(
         self, *, gemm: str = "auto", threads: int = 1, cpu_mask: int = CPU_ALL
     ) -> tuple[float, float]:
@@ -410,6 +434,40 @@ class Session(_Handle):
         return logits
 
 
+def _wrapped(pixels: np.ndarray) -> tuple[_Image, np.ndarray]:
+    """An ef_image over uint8 RGB [height, width, 3], and the array that must outlive it."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"pixels are {pixels.dtype} {list(pixels.shape)}, not uint8 [h,w,3]")
+    data = np.ascontiguousarray(pixels)
+    height, width, _ = data.shape
+    return _Image(data.ctypes.data, width, height, width * 3, _RGB8, None), data
+
+
+class Detector(_Handle):
+    """Pictures to faces (ef_detector); one thread at a time."""
+
+    _free = "ef_detector_free"
+
+    def __init__(self, library: ctypes.CDLL, model: c_void_p, options: _Options) -> None:
+        super().__init__(library)
+        error = _Error()
+        status = library.ef_detector_create(
+            model, None, byref(options), byref(self._pointer), byref(error)
+        )
+        _check(status, error)
+
+    def largest(self, pixels: np.ndarray) -> tuple[float, float, float, float] | None:
+        """Box of the largest face of uint8 RGB [height, width, 3]: x, y, width, height."""
+        image, _data = _wrapped(pixels)
+        found, count, error = _Detection(), c_size_t(), _Error()
+        status = self._c.ef_detect_faces(
+            self._pointer, byref(image), byref(found), 1, byref(count), byref(error)
+        )
+        _check(status, error)
+        box = found.box
+        return (box.x, box.y, box.w, box.h) if count.value else None
+
+
 @dataclass(frozen=True)
 class FaceScore:
     """What ef_classify_face() says of one face."""
@@ -452,11 +510,7 @@ class Classifier(_Handle):
 
         None if the detector finds no face; EngineError for everything else.
         """
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise ValueError(f"pixels are {pixels.dtype} {list(pixels.shape)}, not uint8 [h,w,3]")
-        data = np.ascontiguousarray(pixels)
-        height, width, _ = data.shape
-        image = _Image(data.ctypes.data, width, height, width * 3, _RGB8, None)
+        image, _data = _wrapped(pixels)
         face = _Face(_FACE_WHOLE if whole else _FACE_DETECT)
         if box is not None:
             face = _Face(_FACE_BOX, _Box(*box))

@@ -26,7 +26,7 @@ import numpy as np
 from . import xxh3
 from .arch import ROLES, Architecture, ArchitectureError, Padding
 from .forward import forward
-from .reference import reference_input
+from .reference import as_stored, reference_input
 
 VERSION = 1
 MAX_HEADER = 4 << 20
@@ -114,8 +114,9 @@ def write_model(
 
     `tensors` has exactly the names and shapes of `arch.tensors()`, float32 or float64. With
     `dtype` "f16" the weights (not the biases) are stored as F16. Computes the reference logits
-    over the weights as stored, sets `meta.reference_logits` and `meta.xxh3`. Raises
-    ModelFileError for what the format does not allow, OSError if writing fails.
+    over the weights as stored, rounds them so that every machine writes the same bytes, sets
+    `meta.reference_logits` and `meta.xxh3`. Raises ModelFileError for what the format does not
+    allow, OSError if writing fails.
     """
     stored = _Stored(arch, tensors, dtype)
     texts = _texts(arch, meta)
@@ -131,7 +132,7 @@ def write_model(
     if not np.isfinite(logits).all():
         raise ModelFileError("the reference logits are not finite: the weights overflow")
     meta.variant = arch.variant
-    meta.reference_logits = [float(v) for v in logits]
+    meta.reference_logits = as_stored(logits)
     texts["dfnet.reference.logits"] = _reals(meta.reference_logits)
     meta.xxh3 = _write_file(os.fspath(path), _header(texts, stored), stored)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import math
 import os
 import tempfile
 import zipfile
@@ -27,7 +26,7 @@ import numpy as np
 from . import model_file as mf
 from .checkpoint import LazyTensor, open_checkpoint
 from .errors import InputRefused
-from .reference import uniform
+from .reference import as_stored, uniform
 
 NETS = ("pnet", "rnet", "onet")
 #: Inputs of R-Net and O-Net are squares of this side; P-Net takes any picture from 12 x 12.
@@ -183,14 +182,19 @@ def onet(tensors: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
 def reference_outputs(
     tensors: Mapping[str, np.ndarray], reference: tuple[int, int, int]
 ) -> dict[str, list[float]]:
-    """What the three nets give for the reference inputs, which have successive seeds."""
+    """What the three nets give for the reference inputs, which have successive seeds.
+
+    Rounded as a file keeps them.
+    """
     seed, height, width = reference
     found = {}
     for i, (name, net) in enumerate(zip(NETS, (pnet, rnet, onet), strict=True)):
         h, w = (height, width) if i == 0 else (SIDES[name], SIDES[name])
         x = uniform((seed + i) & (2**64 - 1), 1, 3, h, w)
-        found[name] = [float(v) for v in net(tensors, x).reshape(-1)]
-    return found
+        found[name] = net(tensors, x).reshape(-1)
+    if not all(np.isfinite(values).all() for values in found.values()):
+        raise mf.ModelFileError("the reference outputs are not finite: the weights overflow")
+    return {name: as_stored(values) for name, values in found.items()}
 
 
 # ---- the file ----
@@ -209,8 +213,6 @@ def write_detector(
     """
     stored = mf._Stored(Mtcnn(), tensors, dtype)  # type: ignore[arg-type]
     meta.outputs = reference_outputs(stored, meta.reference)
-    if not all(math.isfinite(v) for values in meta.outputs.values() for v in values):
-        raise mf.ModelFileError("the reference outputs are not finite: the weights overflow")
     texts = _texts(meta)
     _parse(texts)
     meta.xxh3 = mf._write_file(os.fspath(path), mf._header(texts, stored), stored)

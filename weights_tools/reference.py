@@ -1,12 +1,18 @@
-"""The reference input of a model file, and the random numbers it is made of.
+"""The reference input of a model file, the random numbers it is made of, and how logits are kept.
 
-Called by model_file (to compute the reference logits), verify and the golden tests. The library
-has the same generator in C; FORMAT.md, section 6, defines both.
+Called by model_file and mtcnn (to compute the reference logits), verify and the golden tests. The
+library has the same generator in C; FORMAT.md, section 6, defines both.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
+
+#: Reference logits are multiples of this, relative to the power of ten at or below the largest.
+STORED_STEP = 1e-7
 
 _GAMMA = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
@@ -39,3 +45,16 @@ def uniform(seed: int, *shape: int) -> np.ndarray:
 def reference_input(seed: int, height: int, width: int, batch: int = 1) -> np.ndarray:
     """The normalised input picture, float64 [batch, 3, height, width] (NCHW)."""
     return uniform(seed, batch, 3, height, width)
+
+
+def as_stored(values: Iterable[float]) -> list[float]:
+    """Reference logits as a file keeps them: multiples of a power of ten.
+
+    The last digits of a float64 sum depend on its order, which numpy's matrix product chooses by
+    the processor; without them every machine writes the same file. Raises OverflowError for
+    infinity, ValueError for NaN.
+    """
+    numbers = [float(v) for v in values]
+    largest = max(1.0, *map(abs, numbers))
+    digits = -round(math.log10(STORED_STEP)) - math.floor(math.log10(largest))
+    return [round(v, digits) + 0.0 for v in numbers]  # no -0.0

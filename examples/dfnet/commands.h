@@ -19,4 +19,7 @@ int run_man(const struct options *o);
 int load_model(const char *path, const ef_options *opt, ef_model **out,
                ef_model_info *info);
 
+/* ef_pipeline_describe()'s lines as one text, the caller's to free(); NULL: no memory. */
+char *pipeline_text(const ef_pipeline *pipeline);
+
 #endif

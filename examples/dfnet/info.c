@@ -1,6 +1,9 @@
-/* info.c - dfnet info: what a model file says about itself, as lines or as JSON. */
+/* info.c - dfnet info: what a model file or a pipeline says about itself, as lines or as
+ * JSON. */
+#define _POSIX_C_SOURCE 200809L
 #include "examples/dfnet/commands.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Keys of weights_tools/FORMAT.md that say what a person wants to know; the rest repeats
@@ -106,6 +109,93 @@ static void print_json(const ef_model *model, const ef_model_info *i)
     puts("]}");
 }
 
+/* ---- pipelines --------------------------------------------------------------------- */
+
+static int collect(void *file, const char *text, size_t length)
+{
+    return fwrite(text, 1, length, file) != length;
+}
+
+char *pipeline_text(const ef_pipeline *pipeline)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    const ef_status st = ef_pipeline_describe(pipeline, collect, f, NULL);
+    if (fclose(f) || st) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static void print_pipeline_json(const ef_pipeline *p, const ef_pipeline_info *info,
+                                const char *text)
+{
+    printf("{\"schema\":1,\"pipeline\":1,\"name\":");
+    ex_print_json(stdout, info->name);
+    printf(",\"source\":");
+    ex_print_json(stdout, info->source);
+    printf(",\"lacks\":");
+    ex_print_json(stdout, info->lacks);
+    printf(",\"models\":[");
+    for (size_t i = 0; i < info->model_count; i++) {
+        ef_pipeline_model m;
+        ef_pipeline_model_init(&m, sizeof m);
+        if (ef_pipeline_get_model(p, i, &m, NULL))
+            continue;
+        printf("%s{\"name\":", i ? "," : "");
+        ex_print_json(stdout, m.name);
+        printf(",\"file\":");
+        ex_print_json(stdout, m.file);
+        printf(",\"weight\":%.9g,\"temperature\":%.9g}", m.weight, m.temperature);
+    }
+    printf("],\"text\":");
+    ex_print_json(stdout, text);
+    puts("}");
+}
+
+static int pipeline_info(const struct options *o, const char *path)
+{
+    ef_pipeline *p = NULL;
+    ef_pipeline_info info;
+    ef_error err;
+    ef_pipeline_info_init(&info, sizeof info);
+    ef_status st = ef_pipeline_parse_file(path, &o->lib, &p, &err);
+    if (!st)
+        st = ef_pipeline_get_info(p, &info, &err);
+    if (st) {
+        say_error(err.where, err.what);
+        return st == EF_E_NOMEM ? EX_NO_MEMORY : EX_MODEL;
+    }
+    char *text = pipeline_text(p);
+    if (text && o->format == OUT_JSON)
+        print_pipeline_json(p, &info, text);
+    /* The text has no control characters but the ends of its lines. */
+    for (char *line = text; line && o->format != OUT_JSON && *line;) {
+        char *end = line + strcspn(line, "\n"), *next = *end ? end + 1 : end;
+        *end = 0;
+        ex_print_text(stdout, line);
+        putchar('\n');
+        line = next;
+    }
+    if (!text)
+        say_error(path, "there is no memory to describe it");
+    const int code = text ? EX_DONE : EX_NO_MEMORY;
+    free(text);
+    ef_pipeline_free(p);
+    return code;
+}
+
+static int is_pipeline(const char *path)
+{
+    static const char end[] = ".pipeline";
+    const size_t n = strlen(path);
+    return n >= sizeof end - 1 && !strcmp(path + n - (sizeof end - 1), end);
+}
+
 int run_info(const struct options *o)
 {
     ef_model *model = NULL;
@@ -114,6 +204,8 @@ int run_info(const struct options *o)
         fputs("dfnet: info wants one model file; see dfnet info --help\n", stderr);
         return EX_USAGE;
     }
+    if (is_pipeline(o->args[0]))
+        return pipeline_info(o, o->args[0]);
     const int code = load_model(o->args[0], &o->lib, &model, &info);
     if (!code && o->format == OUT_JSON)
         print_json(model, &info);

@@ -16,27 +16,26 @@ static int one(const char *path, const struct input_calls *calls)
     return calls->bad(calls->user, path, "holds no picture (.jpg .png .bmp .pnm)");
 }
 
-/* Reads to `end` into name; 1 a name, 0 the end of the list, -1 too long and skipped. */
-static int read_name(FILE *f, int end, char *name)
+int inputs_next(FILE *f, int end, char *name, size_t cap)
 {
     size_t n = 0;
     int c;
     while ((c = fgetc(f)) != EOF && c != end) {
-        if (n < MAX_NAME - 1)
+        if (n < cap - 1)
             name[n] = (char)c;
         n++;
     }
-    name[n < MAX_NAME ? n : MAX_NAME - 1] = 0;
+    name[n < cap ? n : cap - 1] = 0;
     if (c == EOF && !n)
         return 0;
     /* A zero byte inside a line cannot be part of a name. */
-    return n < MAX_NAME && !memchr(name, 0, n) ? 1 : -1;
+    return n < cap && !memchr(name, 0, n) ? 1 : -1;
 }
 
 static int walk_list(FILE *f, int end, const struct input_calls *calls)
 {
     static char name[MAX_NAME];
-    for (int got; !ex_cancel(NULL) && (got = read_name(f, end, name)) != 0;) {
+    for (int got; !ex_cancel(NULL) && (got = inputs_next(f, end, name, MAX_NAME)) != 0;) {
         if (got < 0) {
             name[40] = 0;
             if (calls->bad(calls->user, name,

@@ -17,6 +17,11 @@ struct input_calls {
  */
 int inputs_walk(const struct options *o, const struct input_calls *calls);
 
+/* Reads a list's next name, up to `end` or the end of f, into name [cap]: 1 a name,
+ * perhaps empty; 0 the end of the list; -1 what stands there is too long, or has a zero
+ * byte in it, and name has its beginning. */
+int inputs_next(FILE *f, int end, char *name, size_t cap);
+
 /* 1 if there can be more than one picture. */
 int inputs_many(const struct options *o);
 

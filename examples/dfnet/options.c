@@ -156,13 +156,15 @@ static int set_option(struct options *o, const struct option_row *row, const cha
     case OPT_MODEL:
         return add_model(o, value, strlen(value), 1);
     case OPT_ENSEMBLE:
-        return parse_ensemble(value, o);
+        return o->has_weights = parse_ensemble(value, o);
     case OPT_BOX:
         return o->nboxes < MAX_FACES && ex_parse_box(value, &o->boxes[o->nboxes++]);
     case OPT_WHOLE:
         return o->whole = 1;
+    case OPT_PIPELINE:
+        return o->pipeline = value, *value != 0;
     case OPT_RULE:
-        return o->rule = (ef_rule_kind)word, 1;
+        return o->rule = (ef_rule_kind)word, o->has_rule = 1;
     case OPT_TOP:
         return ex_parse_int(value, 1, MAX_TOP, &o->top);
     case OPT_JSON:
@@ -262,6 +264,9 @@ static int check_together(const struct options *o, enum command_id command)
 {
     if (o->whole && o->nboxes)
         return refuse("--whole does not go with", "--box", command);
+    if (o->pipeline && (o->has_rule || o->has_weights))
+        return refuse("--pipeline has its own", o->has_rule ? "--rule" : "--ensemble",
+                      command);
     if (o->nul && !o->files_from)
         return refuse("--null is about", "--files-from", command);
     return 1;

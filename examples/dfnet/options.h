@@ -66,10 +66,12 @@ struct options {
     ef_box boxes[MAX_FACES];
     int nboxes, whole;
     ef_rule_kind rule;
+    int has_rule, has_weights; /* --rule, --ensemble were given */
     enum output_format format;
     enum color_when color;
     struct condition condition;
-    const char *heatmap, *report, *files_from; /* borrowed from argv, or NULL */
+    /* Borrowed from argv, or NULL. */
+    const char *pipeline, *heatmap, *report, *files_from;
     int nul, top, times, repeat, quiet, help, version;
     char **args; /* [nargs], the rest of the command line */
     int nargs;

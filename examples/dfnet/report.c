@@ -4,11 +4,13 @@
 #define _XOPEN_SOURCE 700
 #include "examples/dfnet/report.h"
 
+#include "examples/dfnet/commands.h"
 #include "examples/dfnet/escape.h"
 #include "examples/dfnet/picture.h"
 #include "examples/dfnet/rows.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -46,8 +48,7 @@ int report_open(struct report *r, const struct options *o, struct scorer *s)
  * cannot see it. 320 x 48 units, the bar from 10 to 310. */
 static void print_bar(const struct report *r, double fake, ef_verdict verdict)
 {
-    const ef_model_info *info = &r->scorer->infos[0];
-    const double low = (double)info->real_below, high = (double)info->fake_from;
+    const double low = r->scorer->rule.real_below, high = r->scorer->rule.fake_from;
     FILE *f = r->body;
     fprintf(
         f,
@@ -275,7 +276,38 @@ static void print_head(const struct report *r)
         f);
 }
 
-static void print_models(const struct report *r)
+/* The pipeline's description, a line below the other, and what it lacks in front. */
+static void print_pipeline(const struct report *r)
+{
+    FILE *f = r->out.f;
+    const struct scorer *s = r->scorer;
+    char *text = pipeline_text(s->pipeline);
+    fputs("<section><h2>How it was scored</h2><p>By the pipeline <b><bdi>", f);
+    escape_html(f, s->plan.name);
+    fputs("</bdi></b>.</p>", f);
+    if (*s->plan.lacks) {
+        fputs("<p class=\"lacks\"><bdi>", f);
+        escape_html(f, s->plan.lacks);
+        fputs("</bdi></p>", f);
+    }
+    if (s->stands_in)
+        fputs("<p>It finds no faces itself: the face detector MTCNN stood in.</p>", f);
+    fputs("<pre>", f);
+    for (char *line = text; line && *line;) {
+        char *end = line + strcspn(line, "\n"), *next = *end ? end + 1 : end;
+        *end = 0;
+        /* Said above. */
+        if (strncmp(line, "lacks ", 6) != 0) {
+            escape_html(f, line);
+            fputc('\n', f);
+        }
+        line = next;
+    }
+    fputs("</pre>\n", f);
+    free(text);
+}
+
+static void print_rule(const struct report *r)
 {
     FILE *f = r->out.f;
     char rule[32] = "";
@@ -289,7 +321,16 @@ static void print_models(const struct report *r)
         "<code>%s</code>. Below %.4g the verdict is real, from %.4g fake, between them "
         "uncertain: thresholds of the first model.</p>\n",
         r->scorer->nmodels > 1 ? "several models and " : "", "several faces", rule,
-        (double)r->scorer->infos[0].real_below, (double)r->scorer->infos[0].fake_from);
+        r->scorer->rule.real_below, r->scorer->rule.fake_from);
+}
+
+static void print_models(const struct report *r)
+{
+    FILE *f = r->out.f;
+    if (r->scorer->pipeline)
+        print_pipeline(r);
+    else
+        print_rule(r);
     fputs("<table><thead><tr><th>Model</th><th>Weight</th><th>Hash (XXH3-128)</th>"
           "<th>Licence</th></tr></thead><tbody>",
           f);

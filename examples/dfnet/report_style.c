@@ -44,11 +44,13 @@ const char report_style[] =
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;"
     "border-bottom:1px solid var(--line)}th{white-space:nowrap}"
-    "code{font:.9em ui-monospace,'DejaVu Sans Mono',monospace}"
+    "code,pre{font:.9em/1.45 ui-monospace,'DejaVu Sans Mono',monospace}"
+    "pre{white-space:pre-wrap;margin:.4rem 0 1rem}"
+    ".lacks{border-left:.35rem solid var(--unsure);padding-left:.75rem}"
     "@media(max-width:40rem){.picture{grid-template-columns:minmax(0,1fr)}"
     ".face{grid-template-columns:1fr}th,td{display:block;border:0;padding:.1rem 0}"
     "thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
     "tr{display:block;padding:.6rem 0;border-bottom:1px solid var(--line)}}"
     "@media print{body{background:#fff}section,article{break-inside:avoid}}";
 
-const char report_style_hash[] = "sha256-NrssEAJg3BRGArkgEJOMJflqmbK8eOb+U1/3XMSozv4=";
+const char report_style_hash[] = "sha256-zqfogB/hjFrYrgOV5EZFHK9DcUBDqe9BqKhAOuH5V+E=";

@@ -17,26 +17,72 @@ static int complain(const char *place, const ef_error *err)
 
 /* ---- opening ----------------------------------------------------------------------- */
 
+static int open_pipeline(struct scorer *s)
+{
+    const struct options *o = s->o;
+    ef_error err;
+    if (!o->pipeline)
+        return 0;
+    ef_pipeline_info_init(&s->plan, sizeof s->plan);
+    ef_status st = ef_pipeline_parse_file(o->pipeline, &o->lib, &s->pipeline, &err);
+    if (!st)
+        st = ef_pipeline_get_info(s->pipeline, &s->plan, &err);
+    if (st)
+        return complain(o->pipeline, &err);
+    if (o->nmodels && o->nmodels != s->plan.model_count) {
+        char what[96];
+        snprintf(what, sizeof what,
+                 "has %zu models; --model must be given as often, or not at all",
+                 s->plan.model_count);
+        say_error(o->pipeline, what);
+        return EX_USAGE;
+    }
+    if (!o->quiet && *s->plan.lacks)
+        say_error(s->plan.name, s->plan.lacks);
+    return 0;
+}
+
+/* Model number i of the pipeline, its crop and flip set. */
+static int load_planned(struct scorer *s, size_t i)
+{
+    const struct options *o = s->o;
+    ef_pipeline_model m;
+    ef_error err;
+    ef_pipeline_model_init(&m, sizeof m);
+    ef_model_info_init(&s->infos[i], sizeof s->infos[i]);
+    ef_status st = ef_pipeline_get_model(s->pipeline, i, &m, &err);
+    if (!st)
+        st = ef_pipeline_load_model(s->pipeline, i, o->nmodels ? o->models[i].path : NULL,
+                                    &o->lib, &s->models[i], &err);
+    if (!st)
+        st = ef_model_get_info(s->models[i], &s->infos[i], &err);
+    if (st && ex_cancel(NULL))
+        return EX_INTERRUPTED;
+    s->weights[i] = m.weight;
+    return st ? complain(s->plan.name, &err) : 0;
+}
+
 static int open_models(struct scorer *s)
 {
     const struct options *o = s->o;
-    const size_t n = o->nmodels ? o->nmodels : 1;
+    const size_t n = s->pipeline ? s->plan.model_count : o->nmodels ? o->nmodels : 1;
     for (size_t i = 0; i < n; i++) {
         ef_error err;
-        const int code = load_model(o->nmodels ? o->models[i].path : NULL, &o->lib,
-                                    &s->models[i], &s->infos[i]);
+        s->weights[i] = o->nmodels ? o->models[i].weight : 1;
+        const int code = s->pipeline ? load_planned(s, i)
+                                     : load_model(o->nmodels ? o->models[i].path : NULL,
+                                                  &o->lib, &s->models[i], &s->infos[i]);
         if (code)
             return code;
         s->nmodels = i + 1;
-        s->weights[i] = o->nmodels ? o->models[i].weight : 1;
         if (s->infos[i].fake >= 0) {
             if (ef_classifier_create_simple(s->models[i], &o->lib, &s->classifiers[i],
                                             &err))
                 return complain(s->infos[i].name, &err);
-        } else if (n > 1) {
+        } else if (n > 1 || s->pipeline) {
             say_error(s->infos[i].name,
                       "has no output that means fake, so it cannot be a "
-                      "member of an ensemble");
+                      "member of an ensemble or a pipeline");
             return EX_MODEL;
         }
     }
@@ -47,6 +93,10 @@ static int open_rule(struct scorer *s)
 {
     ef_combined unused;
     ef_error err;
+    if (s->pipeline) {
+        s->rule = *ef_pipeline_rule(s->pipeline); /* which the parser has checked */
+        return 0;
+    }
     ef_rule_init(&s->rule, s->o->rule, sizeof s->rule);
     s->rule.model_count = s->nmodels;
     s->rule.real_below = (double)s->infos[0].real_below;
@@ -66,14 +116,31 @@ static int open_rule(struct scorer *s)
 static int open_detector(struct scorer *s)
 {
     const struct options *o = s->o;
+    ef_detector_options how;
     ef_model *model = NULL;
-    if (o->nboxes || o->whole || !s->classifiers[0])
+    s->whole =
+        o->whole || (s->pipeline && !o->nboxes && s->plan.detector == EF_PIPELINE_WHOLE);
+    if (o->nboxes || s->whole || !s->classifiers[0])
         return 0;
+    ef_detector_options_init(&how, sizeof how);
+    if (s->pipeline && s->plan.detector == EF_PIPELINE_MTCNN) {
+        how.min_face = s->plan.min_face;
+        how.factor = s->plan.factor;
+        how.scale = s->plan.scale;
+        memcpy(how.thresholds, s->plan.thresholds, sizeof how.thresholds);
+    }
     ef_status st = ef_detector_model_load_default(&o->lib, &model, &s->no_detector);
     if (!st)
-        st = ef_detector_create(model, NULL, &o->lib, &s->detector, &s->no_detector);
+        st = ef_detector_create(model, &how, &o->lib, &s->detector, &s->no_detector);
     ef_model_free(model);
-    return st == EF_E_NOMEM ? complain("face detector", &s->no_detector) : 0;
+    /* What the pipeline says of the detector cannot be, whatever the picture. */
+    if (st == EF_E_NOMEM || st == EF_E_ARG)
+        return complain("face detector", &s->no_detector);
+    s->stands_in = !st && s->pipeline && s->plan.detector == EF_PIPELINE_GIVEN;
+    if (s->stands_in && !o->quiet)
+        say_error(s->plan.name, "finds no faces itself, and no --box was given; the face "
+                                "detector MTCNN stands in");
+    return 0;
 }
 
 static int open_labels(struct scorer *s)
@@ -98,7 +165,9 @@ int scorer_open(struct scorer *s, const struct options *o)
 {
     memset(s, 0, sizeof *s);
     s->o = o;
-    int code = open_models(s);
+    int code = open_pipeline(s);
+    if (!code)
+        code = open_models(s);
     if (!code)
         code = open_rule(s);
     if (!code)
@@ -125,6 +194,7 @@ void scorer_close(struct scorer *s)
         ef_classifier_free(s->classifiers[i]);
         ef_model_free(s->models[i]);
     }
+    ef_pipeline_free(s->pipeline);
     free(s->results);
     free(s->scores);
     free(s->work);
@@ -145,10 +215,26 @@ static ef_status fail(ef_error *err, ef_status status, const char *where,
     return status;
 }
 
-static ef_status detect_faces(const struct scorer *s, const ef_image *img,
+/* Keeps those of the n faces, largest first, that count by the pipeline; how many. */
+static size_t faces_that_count(const struct scorer *s, ef_detection *faces, size_t n)
+{
+    const ef_pipeline_info *p = &s->plan;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        const ef_box *b = &faces[i].box, *largest = &faces[0].box;
+        if ((double)faces[i].score < p->score || (p->max_faces && kept >= p->max_faces) ||
+            (p->max_scores && kept >= p->max_scores))
+            continue;
+        if (!kept || (double)b->w * (double)b->h >=
+                         p->least_area * (double)largest->w * (double)largest->h)
+            faces[kept++] = faces[i];
+    }
+    return kept;
+}
+
+static ef_status detect_faces(struct scorer *s, const ef_image *img,
                               struct picture_score *out, ef_error *err)
 {
-    static ef_detection found[MAX_FACES];
     size_t n = 0;
     if (!s->detector) {
         const char *why = s->no_detector.what;
@@ -160,24 +246,29 @@ static ef_status detect_faces(const struct scorer *s, const ef_image *img,
             why);
         return fail(err, EF_E_UNSUPPORTED, "face", what);
     }
-    const ef_status st = ef_detect_faces(s->detector, img, found, MAX_FACES, &n, err);
+    const ef_status st = ef_detect_faces(s->detector, img, s->found, MAX_FACES, &n, err);
     if (st)
         return st;
-    out->nfaces = n < MAX_FACES ? (int)n : MAX_FACES;
+    n = n < MAX_FACES ? n : MAX_FACES;
+    if (s->pipeline)
+        n = faces_that_count(s, s->found, n);
+    s->detected = 1;
+    out->nfaces = (int)n;
     for (int i = 0; i < out->nfaces; i++) {
-        out->faces[i].box = found[i].box;
-        out->faces[i].found = found[i].score;
+        out->faces[i].box = s->found[i].box;
+        out->faces[i].found = s->found[i].score;
     }
     return EF_OK;
 }
 
 /* The faces to score: given boxes, the whole picture, or what the detector finds. */
-static ef_status find_faces(const struct scorer *s, const ef_image *img,
+static ef_status find_faces(struct scorer *s, const ef_image *img,
                             struct picture_score *out, ef_error *err)
 {
     const struct options *o = s->o;
-    out->whole = o->whole;
-    if (o->whole) {
+    s->detected = 0;
+    out->whole = s->whole;
+    if (s->whole) {
         out->nfaces = 1;
         out->faces[0].box = (ef_box){0, 0, (float)img->width, (float)img->height};
         out->faces[0].found = 1;
@@ -215,8 +306,12 @@ static ef_status run_models(struct scorer *s, const ef_image *img,
         ef_result *r = s->results + m * MAX_FACES;
         for (size_t i = 0; i < n; i++)
             ef_result_init(&r[i], sizeof r[i]);
-        st = out->whole ? ef_classify_face(s->classifiers[m], img, NULL, r, err)
-                        : ef_classify_faces(s->classifiers[m], img, boxes, n, r, err);
+        if (out->whole)
+            st = ef_classify_face(s->classifiers[m], img, NULL, r, err);
+        else if (s->detected)
+            st = ef_classify_detections(s->classifiers[m], img, s->found, n, r, err);
+        else
+            st = ef_classify_faces(s->classifiers[m], img, boxes, n, r, err);
         /* Face after face, so that one face's scores lie together. */
         for (size_t i = 0; i < n; i++)
             s->scores[i * s->nmodels + m] =
@@ -243,8 +338,9 @@ static ef_status combine_all(struct scorer *s, struct picture_score *out, ef_err
     ef_status st = EF_OK;
     for (size_t i = 0; i < n && !st; i++) {
         struct scored_face *f = &out->faces[i];
-        /* One model's score of one face is its own combination, and more exact. */
-        if (s->nmodels == 1) {
+        /* One model's score of one face is its own combination, and more exact; but a
+         * pipeline's rule may change it. */
+        if (s->nmodels == 1 && !s->pipeline) {
             f->fake = (double)s->results[i].fake;
             f->logit = (double)s->results[i].logit;
             f->verdict = s->results[i].verdict;

@@ -1,5 +1,6 @@
-/* scorer.h - one picture to scores: models, face boxes, combination. classify.c calls it;
- * rows.c and report.c show what it gives. */
+/* scorer.h - one picture to scores: models, face boxes, combination, by the options of
+ * the command line or by a pipeline file. classify.c calls it; rows.c and report.c show
+ * what it gives. */
 #ifndef DFNET_EXAMPLES_DFNET_SCORER_H
 #define DFNET_EXAMPLES_DFNET_SCORER_H
 
@@ -24,13 +25,20 @@ struct picture_score {
 
 struct scorer {
     const struct options *o;
+    ef_pipeline *pipeline; /* NULL: none         */
+    ef_pipeline_info plan; /* of the pipeline    */
+    int whole;             /* pictures are faces */
+    /* Another detector than the pipeline's finds the faces. */
+    int stands_in;
     size_t nmodels;
     ef_model *models[MAX_MODELS];
     ef_model_info infos[MAX_MODELS];
     ef_classifier *classifiers[MAX_MODELS]; /* one a model; NULL: not about faces */
     double weights[MAX_MODELS];
-    ef_detector *detector; /* NULL: none is needed, or there is none */
-    ef_error no_detector;  /* why not                                */
+    ef_detector *detector;         /* NULL: none is needed, or there is none */
+    ef_error no_detector;          /* why not                                */
+    ef_detection found[MAX_FACES]; /* the picture's, if it found them        */
+    int detected;                  /* it did                                 */
     ef_rule rule;
     ef_result *results;      /* [nmodels][MAX_FACES]                                    */
     ef_score *scores, *work; /* [nmodels * MAX_FACES]                                   */

@@ -111,10 +111,11 @@ EF_API const char *ef_strerror(ef_status status);
 /* What this machine offers, as EF_CPU_ bits. */
 EF_API uint32_t ef_cpu_features(void);
 
-/* Who multiplies matrices. AUTO takes OpenBLAS when the library was built with it and
- * OpenBLAS reports one thread (the library never changes that number: programs do,
- * with openblas_set_num_threads()), else NATIVE. Results are the same bits for any
- * thread count, batch position and run at one CPU level with NATIVE only. */
+/* Who multiplies matrices. AUTO takes NATIVE where the CPU level has kernels of its own
+ * (they are faster: benchmarks/README.md); elsewhere OpenBLAS, when the library was built
+ * with it and OpenBLAS reports one thread (the library never changes that number:
+ * programs do, with openblas_set_num_threads()), else NATIVE. Results are the same bits
+ * for any thread count, batch position and run at one CPU level with NATIVE only. */
 typedef enum ef_gemm {
     EF_GEMM_AUTO = 0,
     EF_GEMM_NATIVE = 1,
@@ -460,10 +461,11 @@ EF_API void ef_classifier_free(ef_classifier *classifier);
 
 typedef enum ef_face_mode {
     EF_FACE_WHOLE = 0, /* the picture is a face crop already; no margin is added        */
-    EF_FACE_BOX = 1,   /* the face is in box; cropped as the model's file says          */
-    EF_FACE_DETECT = 2 /* find it: the largest face of the picture, as by EF_FACE_BOX;
-                          EF_E_NO_FACE if there is none, EF_E_UNSUPPORTED without a
-                          detector                                                      */
+    EF_FACE_BOX = 1,   /* the face is in box; cropped as the model's file says. A model
+                          that aligns by landmarks refuses it                           */
+    EF_FACE_DETECT = 2 /* find it: the largest face of the picture, cropped or aligned
+                          as the model's file says; EF_E_NO_FACE if there is none,
+                          EF_E_UNSUPPORTED without a detector                           */
 } ef_face_mode;
 
 typedef struct ef_face {
@@ -502,6 +504,13 @@ EF_API ef_status ef_classify_faces(ef_classifier *classifier, const ef_image *im
                                    const ef_box *boxes, size_t n, ef_result *out,
                                    ef_error *err);
 
+/* Scores n faces of one picture as ef_detect_faces() found them, or whose landmarks come
+ * from elsewhere: each model crops the box or, if its file has a template, aligns by the
+ * landmarks. out: n results as above; their face_score is the detection's score. */
+EF_API ef_status ef_classify_detections(ef_classifier *classifier, const ef_image *img,
+                                        const ef_detection *faces, size_t n,
+                                        ef_result *out, ef_error *err);
+
 /* Bytes that the classifier holds, its sessions and scratch included. */
 EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
 
@@ -523,7 +532,8 @@ typedef struct ef_heatmap {
 } ef_heatmap;
 
 /* Scores one face as ef_classify_face() does (out may be NULL) and keeps the map of the
- * classifier's model number `model`, counted from 0. map is yours: ef_heatmap_free(). */
+ * classifier's model number `model`, counted from 0. map is yours: ef_heatmap_free().
+ * EF_E_UNSUPPORTED for a face that was aligned by landmarks. */
 EF_API ef_status ef_classify_heatmap(ef_classifier *classifier, const ef_image *img,
                                      const ef_face *face, size_t model, ef_result *out,
                                      ef_heatmap *map, ef_error *err);

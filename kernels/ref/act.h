@@ -41,6 +41,18 @@ static inline float dfn_act_ref(enum dfn_act act, float x)
     return x;
 }
 
+/* The pixels first..last-1 times their image's gate, in place; see kernels.h. */
+static inline void dfn_gate_ref(const struct dfn_pointwise_args *a, size_t first,
+                                size_t last)
+{
+    const size_t c = (size_t)a->cin;
+    for (size_t m = first; a->gate && m < last; m++) {
+        const float *gate = a->gate + m / (size_t)a->pixels * c;
+        for (size_t i = 0; i < c; i++)
+            a->gated[m * c + i] *= gate[i];
+    }
+}
+
 /* v[i] = act(v[i] + bias[i]) + residual[i] over one pixel's c channels; bias and residual
  * may be NULL. The switch is outside the loops, so that the plain ones vectorise. */
 static inline void dfn_epilogue_ref(float *v, const float *bias, const float *residual,

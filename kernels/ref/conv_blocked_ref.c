@@ -2,6 +2,9 @@
  * what the stem, FusedMBConv and the face detector run where there is nothing faster. */
 #define DFN_TILE_PIXELS 4
 #define DFN_TILE_COLUMNS 8
+#define DFN_TILE_EPILOGUE dfn_epilogue_ref
+#include "kernels/ref/act.h"
+
 #include "kernels/conv_blocked.h"
 
 dfn_kernel_fn dfn_f32_conv_4x8__ref;

@@ -37,10 +37,15 @@ void dfn_f32_dwconv__ref(const void *args, size_t first, size_t last)
     for (size_t item = first; item < last; item++) {
         const float *image = a->in + item / (size_t)a->oh * in_size;
         const int y = (int)(item % (size_t)a->oh);
+        float *sums = a->sums ? a->sums + item * (size_t)a->c : NULL;
+        if (sums)
+            memset(sums, 0, (size_t)a->c * sizeof *sums);
         for (int x = 0; x < a->ow; x++) {
             float *out = a->out + item * row + (size_t)x * (size_t)a->c;
             one_pixel(a, image, out, y, x);
             dfn_epilogue_ref(out, a->bias, NULL, a->c, a->act);
+            for (int i = 0; sums && i < a->c; i++)
+                sums[i] += out[i];
         }
     }
 }

@@ -23,6 +23,7 @@ void dfn_f32_pointwise_naive__ref(const void *args, size_t first, size_t last)
     const struct dfn_pointwise_args *a = args;
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
 
+    dfn_gate_ref(a, first, last);
     for (size_t m = first; m < last; m++) {
         float *out = a->out + m * cout;
         for (size_t o = 0; o < cout; o++) {
@@ -111,6 +112,7 @@ void dfn_f32_pointwise_4x8__ref(const void *args, size_t first, size_t last)
 
     for (size_t m = first; m < last; m += STRIP) {
         const size_t end = last - m < STRIP ? last : m + STRIP;
+        dfn_gate_ref(a, m, end);
         for (size_t i = 0; i < cin; i += DEPTH)
             block(a, m, end, i, cin - i < DEPTH ? cin - i : DEPTH);
         for (size_t p = m; p < end; p++)

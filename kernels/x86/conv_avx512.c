@@ -6,9 +6,12 @@
  *   x11  *  [sum11] */
 #define DFN_TILE_PIXELS 12
 #define DFN_TILE_COLUMNS 16
-#include "kernels/conv_blocked.h"
+#define DFN_TILE_EPILOGUE dfn_epilogue
+#include "kernels/simd/vec_avx512.h"
 
-#include <immintrin.h>
+#include "kernels/simd/act.h"
+
+#include "kernels/conv_blocked.h"
 
 dfn_kernel_fn dfn_f32_conv_12x16__avx512;
 

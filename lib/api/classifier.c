@@ -17,6 +17,12 @@ struct score {
     double probability, logit; /* weighted sums over the members */
 };
 
+/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture. */
+struct places {
+    const ef_box *boxes;
+    const ef_detection *found;
+};
+
 static double sigmoid(double x)
 {
     return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
@@ -225,10 +231,26 @@ static double log_odds(const ef_model *m, const float *z, int views, double temp
     return of_fake - (most + log(sum));
 }
 
-/* Adds one member's scores of n faces. boxes NULL: the whole picture, n = 1. */
+/* Box of face number i; NULL: the whole picture. */
+static const ef_box *box_at(const struct places *p, size_t i)
+{
+    return p->boxes ? &p->boxes[i] : p->found ? &p->found[i].box : NULL;
+}
+
+/* Face number i as model m wants to see it, to out [height][width][3]. */
+static ef_status prepare_face(ef_classifier *c, const ef_model *m, const ef_image *img,
+                              const struct places *p, size_t i, float *out, ef_error *err)
+{
+    if (p->found && m->meta.align.height)
+        return dfn_preprocess_aligned(m, img, p->found[i].landmarks, out, &c->prepare,
+                                      &c->opt.allocator, err);
+    return dfn_preprocess(m, img, box_at(p, i), out, &c->prepare, &c->opt.allocator, err);
+}
+
+/* Adds one member's scores of the n faces from number `first` on. */
 static ef_status add_scores(ef_classifier *c, const struct dfn_member *member,
-                            const ef_image *img, const ef_box *boxes, int n,
-                            struct score *scores, ef_error *err)
+                            const ef_image *img, const struct places *places,
+                            size_t first, int n, struct score *scores, ef_error *err)
 {
     const ef_model *m = member->session->model;
     const int h = m->meta.height, w = m->meta.width, views = m->meta.flip ? 2 : 1;
@@ -238,8 +260,7 @@ static ef_status add_scores(ef_classifier *c, const struct dfn_member *member,
 
     for (int i = 0; i < n; i++) {
         float *at = input + (size_t)i * (size_t)views * size;
-        st = dfn_preprocess(m, img, boxes ? &boxes[i] : NULL, at, &c->prepare,
-                            &c->opt.allocator, err);
+        st = prepare_face(c, m, img, places, first + (size_t)i, at, err);
         if (st)
             return st;
         if (views == 2)
@@ -280,8 +301,9 @@ static void write_result(const ef_classifier *c, const struct score *s, const ef
 }
 
 /* All members over all chunks. scores: [n], zeroed here. */
-static ef_status score_all(ef_classifier *c, const ef_image *img, const ef_box *boxes,
-                           size_t n, struct score *scores, ef_error *err)
+static ef_status score_all(ef_classifier *c, const ef_image *img,
+                           const struct places *places, size_t n, struct score *scores,
+                           ef_error *err)
 {
     memset(scores, 0, n * sizeof *scores);
     for (size_t at = 0; at < n; at += (size_t)c->batch) {
@@ -289,8 +311,7 @@ static ef_status score_all(ef_classifier *c, const ef_image *img, const ef_box *
         const int count = left < (size_t)c->batch ? (int)left : c->batch;
         for (int i = 0; i < c->nmembers; i++) {
             const ef_status st =
-                add_scores(c, &c->members[i], img, boxes ? boxes + at : NULL, count,
-                           scores + at, err);
+                add_scores(c, &c->members[i], img, places, at, count, scores + at, err);
             if (st)
                 return st;
         }
@@ -319,9 +340,9 @@ static ef_status check_results(ef_result *out, size_t n, ef_error *err)
     return EF_OK;
 }
 
-/* boxes NULL: one face, the whole picture. */
-static ef_status classify(ef_classifier *c, const ef_image *img, const ef_box *boxes,
-                          size_t n, ef_result *out, ef_error *err)
+static ef_status classify(ef_classifier *c, const ef_image *img,
+                          const struct places *places, size_t n, ef_result *out,
+                          ef_error *err)
 {
     size_t bytes;
     ef_status st = check_results(out, n, err);
@@ -335,13 +356,18 @@ static ef_status classify(ef_classifier *c, const ef_image *img, const ef_box *b
     if (!scores)
         return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu scores", n);
     const int saved = errno; /* exp() and log() may touch it */
-    st = score_all(c, img, boxes, n, scores, err);
+    st = score_all(c, img, places, n, scores, err);
     errno = saved;
     if (st)
         return st;
     const ef_box whole = {0, 0, (float)img->width, (float)img->height};
-    for (size_t i = 0; i < n; i++)
-        write_result(c, &scores[i], boxes ? &boxes[i] : &whole, result_at(out, i));
+    for (size_t i = 0; i < n; i++) {
+        const ef_box *box = box_at(places, i);
+        ef_result *r = result_at(out, i);
+        write_result(c, &scores[i], box ? box : &whole, r);
+        if (places->found)
+            r->face_score = places->found[i].score;
+    }
     return EF_OK;
 }
 
@@ -360,11 +386,8 @@ static ef_status classify_found(ef_classifier *c, const ef_image *img, ef_result
         st = ef_detect_faces(c->detector, img, &face, 1, &n, err);
     if (!st && !n)
         return dfn_fail(err, EF_E_NO_FACE, "img", "no face was found in the picture");
-    if (!st)
-        st = classify(c, img, &face.box, 1, out, err);
-    if (!st)
-        out->face_score = face.score;
-    return st;
+    const struct places place = {NULL, &face};
+    return st ? st : classify(c, img, &place, 1, out, err);
 }
 
 ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face *face,
@@ -373,30 +396,48 @@ ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face 
     if (!c || !img)
         return dfn_fail(err, EF_E_ARG, c ? "img" : "classifier", "is NULL");
     const ef_face_mode mode = face ? face->mode : EF_FACE_WHOLE;
+    const struct places place = {mode == EF_FACE_BOX ? &face->box : NULL, NULL};
     switch (mode) {
     case EF_FACE_WHOLE:
-        return classify(c, img, NULL, 1, out, err);
     case EF_FACE_BOX:
-        return classify(c, img, &face->box, 1, out, err);
+        return classify(c, img, &place, 1, out, err);
     case EF_FACE_DETECT:
         return classify_found(c, img, out, err);
     }
     return dfn_fail(err, EF_E_ARG, "face.mode", "is %d, must be 0 to 2", (int)mode);
 }
 
-ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box *boxes,
-                            size_t n, ef_result *out, ef_error *err)
+static ef_status check_places(const ef_classifier *c, const ef_image *img,
+                              const char *name, const void *array, size_t item, size_t n,
+                              ef_error *err)
 {
-    if (!c || !img || !boxes)
+    if (!c || !img || !array)
         return dfn_fail(err, EF_E_ARG,
                         !c     ? "classifier"
                         : !img ? "img"
-                               : "boxes",
+                               : name,
                         "is NULL");
     /* No array is larger than half of all addresses. */
-    if (!n || n > SIZE_MAX / 2 / sizeof *boxes)
+    if (!n || n > SIZE_MAX / 2 / item)
         return dfn_fail(err, EF_E_ARG, "n", "is %zu; there is no such array", n);
-    return classify(c, img, boxes, n, out, err);
+    return EF_OK;
+}
+
+ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box *boxes,
+                            size_t n, ef_result *out, ef_error *err)
+{
+    const struct places places = {boxes, NULL};
+    const ef_status st = check_places(c, img, "boxes", boxes, sizeof *boxes, n, err);
+    return st ? st : classify(c, img, &places, n, out, err);
+}
+
+ef_status ef_classify_detections(ef_classifier *c, const ef_image *img,
+                                 const ef_detection *faces, size_t n, ef_result *out,
+                                 ef_error *err)
+{
+    const struct places places = {NULL, faces};
+    const ef_status st = check_places(c, img, "faces", faces, sizeof *faces, n, err);
+    return st ? st : classify(c, img, &places, n, out, err);
 }
 
 /* ---- pictures without a verdict ---------------------------------------------------- */

@@ -81,6 +81,10 @@ ef_status ef_classify_heatmap(ef_classifier *c, const ef_image *img, const ef_fa
         return dfn_fail(err, EF_E_ARG, "model", "is %zu, the classifier has %d", model,
                         c->nmembers);
     ef_session *s = c->members[model].session;
+    const bool whole = !face || face->mode == EF_FACE_WHOLE;
+    if (!whole && s->model->meta.align.height)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "heat map",
+                        "of a face that is turned by its landmarks has no upright area");
     ef_heatmap fresh = {0};
     ef_result own;
     double *direction = NULL;
@@ -97,12 +101,10 @@ ef_status ef_classify_heatmap(ef_classifier *c, const ef_image *img, const ef_fa
     st = ef_classify_face(c, img, face, out ? out : &own, err);
     s->tap = NULL;
     s->tap_user = NULL;
-    if (!st) {
-        /* The box that was scored: the detector's in EF_FACE_DETECT. */
-        const bool whole = !face || face->mode == EF_FACE_WHOLE;
+    /* The box that was scored: the detector's in EF_FACE_DETECT. */
+    if (!st)
         st = dfn_heatmap_area(s->model, img, whole ? NULL : &(out ? out : &own)->box,
                               &fresh.area, err);
-    }
     if (st) {
         ef_heatmap_free(&fresh);
         return st;

@@ -1,5 +1,6 @@
 /* pool.h - a fixed set of threads that share the items of one call at a time. A session
- * owns one; its own thread takes part, so a pool of one has no thread at all.
+ * owns one; its own thread takes part, so a pool of one has no thread at all. Between
+ * two calls of a run they spin for some microseconds, then sleep.
  *
  * Items are split into as many contiguous ranges as there are threads, always in the same
  * way; kernels promise that an item's bits do not depend on its range (kernels.h). */

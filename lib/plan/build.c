@@ -2,11 +2,13 @@
  *
  *   stem conv -> blocks -> head pointwise -> pool -> classifier
  *
- *   MBConv:   [expand pointwise] -> depthwise -> [pool -> fc -> fc -> scale] -> project
+ *   MBConv:   [expand pointwise] -> depthwise -> [pool -> fc -> fc] -> project
  *   Fused:    conv -> [project]
  *
- * Each step writes a value of its own, except scale, which works in place. The last step
- * of a residual block adds the block's input. */
+ * Each step writes a value of its own. The last step of a residual block adds the
+ * block's input. Squeeze-excite has no pass over the depthwise convolution's output: that
+ * sums its rows as it writes them, the pool adds these sums, and project applies the gate
+ * to what it reads, in place. */
 #include "lib/plan/plan.h"
 
 #include "kernels/cpu.h"
@@ -18,8 +20,10 @@
 
 /* A step below this many multiply-adds is done sooner by one thread than handed out. */
 #define SPLIT_MACS 100000u
-/* expand, depthwise, pool, two fc, scale, project */
-#define STEPS_OF_BLOCK 7
+/* expand, depthwise, pool, two fc, project */
+#define STEPS_OF_BLOCK 6
+/* one for each of these, and the sums of depthwise */
+#define VALUES_OF_BLOCK 7
 
 struct builder {
     struct dfn_plan *plan;
@@ -39,13 +43,14 @@ static int add_value(struct builder *b, int h, int w, int c)
 
 /* A new step with its values; the caller fills args. */
 static struct dfn_step *add_step(struct builder *b, const char *what, enum dfn_op op,
-                                 int in, int in2, int out)
+                                 int in, int residual, int out)
 {
     struct dfn_plan *p = b->plan;
     struct dfn_step *s = &p->steps[p->nsteps++];
     s->kernel = &p->kernels.op[op];
     s->in = in;
-    s->in2 = in2;
+    s->residual = residual;
+    s->gate = s->sums = -1;
     s->out = out;
     if (b->block < 0)
         snprintf(s->name, sizeof s->name, "%s", what);
@@ -156,19 +161,22 @@ static ef_status add_pointwise(struct builder *b, const char *what, enum dfn_rol
     const struct dfn_value v = b->plan->values[in];
     *out = add_value(b, v.h, v.w, cout);
     struct dfn_step *s = add_step(b, what, b->plan->pointwise, in, residual, *out);
-    s->args.pointwise = (struct dfn_pointwise_args){.cin = v.c, .cout = cout, .act = act};
+    s->args.pointwise = (struct dfn_pointwise_args){
+        .cin = v.c, .cout = cout, .act = act, .pixels = v.h * v.w};
     s->items = (size_t)v.h * (size_t)v.w;
     s->macs = mul3(v.h, v.w, cout) * (uint64_t)v.c;
     return get_weights(b, s, role, cout, v.c, 1, &s->args.pointwise.weight,
                        &s->args.pointwise.bias);
 }
 
-static int add_pool(struct builder *b, const char *what, int in)
+/* The mean of count pixels, which `in` holds or whose rows it has the sums of. */
+static int add_pool(struct builder *b, const char *what, int in, int count)
 {
     const struct dfn_value v = b->plan->values[in];
     const int out = add_value(b, 1, 1, v.c);
     struct dfn_step *s = add_step(b, what, DFN_OP_POOL, in, -1, out);
-    s->args.pool = (struct dfn_pool_args){.pixels = v.h * v.w, .c = v.c};
+    s->args.pool =
+        (struct dfn_pool_args){.pixels = v.h * v.w, .c = v.c, .count = (double)count};
     s->items = (size_t)v.c;
     return out;
 }
@@ -185,26 +193,24 @@ static ef_status add_fc(struct builder *b, const char *what, enum dfn_role role,
     return get_weights(b, s, role, cout, cin, 1, &s->args.fc.weight, &s->args.fc.bias);
 }
 
-static ef_status add_squeeze_excite(struct builder *b, int in, int squeezed)
+/* After the step that wrote `in`, a depthwise convolution. */
+static ef_status add_squeeze_excite(struct builder *b, int in, int squeezed, int *gate)
 {
     const struct dfn_value v = b->plan->values[in];
-    int reduced, gate;
-    const int mean = add_pool(b, "se.pool", in);
-    ef_status st =
+    const int sums = add_value(b, v.h, 1, v.c);
+    b->plan->steps[b->plan->nsteps - 1].sums = sums;
+    const int mean = add_pool(b, "se.pool", sums, v.h * v.w);
+    int reduced;
+    const ef_status st =
         add_fc(b, "se.reduce", DFN_SE_REDUCE_W, mean, squeezed, b->act, &reduced);
-    if (!st)
-        st = add_fc(b, "se", DFN_SE_EXPAND_W, reduced, v.c, DFN_ACT_SIGMOID, &gate);
-    if (st)
-        return st;
-    struct dfn_step *s = add_step(b, "scale", DFN_OP_SCALE, in, gate, in);
-    s->args.scale = (struct dfn_scale_args){.pixels = v.h * v.w, .c = v.c};
-    s->items = (size_t)v.h * (size_t)v.w;
-    return EF_OK;
+    return st ? st
+              : add_fc(b, "se", DFN_SE_EXPAND_W, reduced, v.c, DFN_ACT_SIGMOID, gate);
 }
 
 static ef_status add_block(struct builder *b, const struct dfn_block *k, int *x)
 {
     const int input = *x, residual = k->residual ? input : -1;
+    int gate = -1;
     ef_status st = EF_OK;
 
     if (k->fused && k->expand == 1)
@@ -218,11 +224,13 @@ static ef_status add_block(struct builder *b, const struct dfn_block *k, int *x)
         if (!st)
             st = add_dwconv(b, *x, k->kernel, k->stride, x);
         if (!st && k->squeezed)
-            st = add_squeeze_excite(b, *x, k->squeezed);
+            st = add_squeeze_excite(b, *x, k->squeezed, &gate);
     }
     if (!st)
         st = add_pointwise(b, "project", DFN_PROJECT_W, *x, residual, k->cout,
                            DFN_ACT_NONE, x);
+    if (!st)
+        b->plan->steps[b->plan->nsteps - 1].gate = gate;
     return st;
 }
 
@@ -242,7 +250,8 @@ static ef_status add_network(struct builder *b)
         st = add_pointwise(b, "head", DFN_HEAD_W, x, -1, a->head, b->act, &x);
     if (st)
         return st;
-    x = add_pool(b, "pool", x);
+    const struct dfn_value *map = &b->plan->values[x];
+    x = add_pool(b, "pool", x, map->h * map->w);
     return add_fc(b, "classifier", DFN_CLASSIFIER_W, x, a->outputs, DFN_ACT_NONE, &x);
 }
 
@@ -268,11 +277,17 @@ static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_erro
                             p->height, p->width);
         p->lives[v] = (struct dfn_life){.size = size, .first = p->nsteps, .last = -1};
     }
-    p->lives[0].first = 0; /* written before the first step */
+    /* Written before the first step. In a batch the first image is done before the last
+     * one begins (run.c): inputs and logits then live all the time. */
+    p->lives[0].first = 0;
+    if (p->batch > 1) {
+        p->lives[0].last = p->nsteps - 1;
+        p->lives[p->nvalues - 1].first = 0;
+    }
     for (int i = 0; i < p->nsteps; i++) {
         const struct dfn_step *s = &p->steps[i];
-        const int used[3] = {s->in, s->in2, s->out};
-        for (int j = 0; j < 3; j++) {
+        const int used[5] = {s->in, s->out, s->residual, s->gate, s->sums};
+        for (int j = 0; j < 5; j++) {
             if (used[j] < 0)
                 continue;
             struct dfn_life *l = &p->lives[used[j]];
@@ -293,34 +308,40 @@ static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_erro
     return EF_OK;
 }
 
+static float *value_or_null(const struct dfn_plan *p, int v)
+{
+    return v < 0 ? NULL : dfn_plan_value(p, v);
+}
+
 /* Gives each step the addresses of its values. */
 static void connect(struct dfn_plan *p)
 {
     for (int i = 0; i < p->nsteps; i++) {
         struct dfn_step *s = &p->steps[i];
         const float *in = dfn_plan_value(p, s->in);
-        const float *in2 = s->in2 < 0 ? NULL : dfn_plan_value(p, s->in2);
+        const float *residual = value_or_null(p, s->residual);
         float *out = dfn_plan_value(p, s->out);
         switch (s->kernel->op) {
         case DFN_OP_CONV:
-            s->args.conv.in = in, s->args.conv.residual = in2, s->args.conv.out = out;
+            s->args.conv.in = in, s->args.conv.residual = residual;
+            s->args.conv.out = out;
             break;
         case DFN_OP_DWCONV:
             s->args.dwconv.in = in, s->args.dwconv.out = out;
+            s->args.dwconv.sums = value_or_null(p, s->sums);
             break;
         case DFN_OP_POINTWISE:
         case DFN_OP_POINTWISE_BLAS:
-            s->args.pointwise.in = in, s->args.pointwise.residual = in2;
+            s->args.pointwise.in = in, s->args.pointwise.residual = residual;
             s->args.pointwise.out = out;
+            s->args.pointwise.gate = value_or_null(p, s->gate);
+            s->args.pointwise.gated = s->gate < 0 ? NULL : dfn_plan_value(p, s->in);
             break;
         case DFN_OP_POOL:
             s->args.pool.in = in, s->args.pool.out = out;
             break;
         case DFN_OP_FC:
             s->args.fc.in = in, s->args.fc.out = out;
-            break;
-        case DFN_OP_SCALE:
-            s->args.scale.in = in, s->args.scale.gate = in2, s->args.scale.out = out;
             break;
         case DFN_OP_MAXPOOL: /* a detector's: lib/detect */
         case DFN_OP_PRELU:
@@ -345,6 +366,9 @@ static ef_status choose_gemm(struct dfn_plan *p, const ef_options *opt, ef_error
                             "this build of the library has no OpenBLAS");
         p->pointwise = DFN_OP_POINTWISE_BLAS;
         p->why = "OpenBLAS, as asked";
+    } else if (p->kernels.op[DFN_OP_POINTWISE].needs) {
+        /* benchmarks/README.md has the measurement. */
+        p->why = "native matrix product: there is a kernel for this processor";
     } else if (!threads) {
         p->why = "native matrix product: built without OpenBLAS";
     } else if (threads > 1) {
@@ -360,7 +384,8 @@ static ef_status choose_gemm(struct dfn_plan *p, const ef_options *opt, ef_error
 static ef_status allocate_lists(struct dfn_plan *p, int nblocks, const ef_allocator *a,
                                 ef_error *err)
 {
-    const size_t steps = 4 + (size_t)nblocks * STEPS_OF_BLOCK, values = steps + 1;
+    const size_t steps = 4 + (size_t)nblocks * STEPS_OF_BLOCK;
+    const size_t values = 5 + (size_t)nblocks * VALUES_OF_BLOCK;
     p->steps = dfn_calloc(a, steps * sizeof *p->steps);
     p->values = dfn_calloc(a, values * sizeof *p->values);
     p->lives = dfn_calloc(a, values * sizeof *p->lives);

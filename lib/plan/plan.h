@@ -26,9 +26,10 @@ struct dfn_step {
         struct dfn_pointwise_args pointwise;
         struct dfn_pool_args pool;
         struct dfn_fc_args fc;
-        struct dfn_scale_args scale;
     } args;
-    int in, in2, out;     /* values; in2: residual or gate, -1: none                   */
+    int in, out;          /* values                                                    */
+    int residual, gate;   /* values read, or -1                                        */
+    int sums;             /* value written beside out, or -1                           */
     size_t items;         /* of one image; a run of n images has n times as many       */
     uint64_t macs;        /* of one image                                              */
     size_t weight_floats; /* weights and bias that the step reads                      */

@@ -192,6 +192,98 @@ START_TEST(classifies_the_largest_face)
 }
 END_TEST
 
+/* What the classifier must say of a face: crop or alignment, network and sigmoid by the
+ * functions that do one step each. */
+static double by_hand(const ef_model *m, const ef_detection *face, bool aligned)
+{
+    ef_session *s = NULL;
+    ef_error err = {0};
+    ef_model_info info;
+    const ef_options opt = api_native();
+    float logit = 0, p = 0;
+    ef_model_info_init(&info, sizeof info);
+    assert_status(ef_model_get_info(m, &info, &err), EF_OK, &err);
+    float *x = malloc(3 * sizeof *x * (size_t)info.height * (size_t)info.width);
+    ck_assert_ptr_nonnull(x);
+    ck_assert_int_eq(info.outputs, 1);
+    assert_status(
+        aligned ? ef_model_preprocess_aligned(m, &opt, &img, face->landmarks, x, &err)
+                : ef_model_preprocess(m, &opt, &img, &face->box, x, &err),
+        EF_OK, &err);
+    assert_status(ef_session_create(m, &opt, &s, &err), EF_OK, &err);
+    assert_status(ef_session_run(s, x, 1, &logit, &err), EF_OK, &err);
+    assert_status(ef_model_probabilities(m, &logit, &p, &err), EF_OK, &err);
+    ef_session_free(s);
+    free(x);
+    return (double)p;
+}
+
+/* A model whose file has no template gets one from a pipeline: with it faces are aligned,
+ * by EF_FACE_DETECT and by ef_classify_detections(); without it they are cropped. */
+START_TEST(landmarks_align_for_a_model_with_a_template)
+{
+    static const char text[] =
+        "dfnet-pipeline = 1\nname = n\nsource = s\nlacks = l\n[detector]\n"
+        "kind = mtcnn\n[frames]\nchoose = all\n[rule]\nkind = mean-prob\n[crop c]\n"
+        "input = 48x48\nresize = squash\nfilter = opencv-linear\nmean = 0.5,0.5,0.5\n"
+        "std = 0.5,0.5,0.5\nface.margin = 0,0,0,0\nface.shape = box\n"
+        "face.outside = pad\nface.pad = 0,0,0\nface.align = "
+        "64x64,real,20,24,44,24,32,36,24,48,40,48\n[model]\nfile = x\ncrop = c\n";
+    ef_pipeline *p = NULL;
+    ef_model *template = NULL;
+    ef_classifier *c = NULL;
+    ef_detector *d = NULL;
+    ef_detection faces[3];
+    ef_result r[3] = {api_result(), api_result(), api_result()}, found = api_result();
+    ef_heatmap map = {0};
+    size_t n = 0;
+    ef_error error = {0};
+    const ef_options opt = api_native();
+    assert_status(ef_pipeline_parse_memory(text, sizeof text - 1, NULL, NULL, &p, &error),
+                  EF_OK, &error);
+    assert_status(ef_pipeline_load_model(p, 0, api_model_path("sigmoid_squash_clamp"),
+                                         NULL, &template, &error),
+                  EF_OK, &error);
+    ef_pipeline_free(p);
+    assert_status(ef_detector_create(mtcnn, NULL, NULL, &d, &error), EF_OK, &error);
+    assert_status(ef_detect_faces(d, &img, faces, 3, &n, &error), EF_OK, &error);
+    ef_detector_free(d);
+    ck_assert_uint_ge(n, 2);
+    n = n < 3 ? n : 3;
+    for (int aligned = 0; aligned < 2; aligned++) {
+        const ef_model *m = aligned ? template : classifier;
+        ef_classifier_options o;
+        ef_classifier_options_init(&o, sizeof o);
+        o.models = &m;
+        o.model_count = 1;
+        o.detector = mtcnn;
+        assert_status(ef_classifier_create(&o, &opt, &c, &error), EF_OK, &error);
+        assert_status(ef_classify_detections(c, &img, faces, n, r, &error), EF_OK,
+                      &error);
+        for (size_t i = 0; i < n; i++) {
+            ck_assert_double_eq_tol((double)r[i].fake, by_hand(m, &faces[i], aligned),
+                                    1e-6);
+            ck_assert_float_eq(r[i].face_score, faces[i].score);
+            ck_assert_mem_eq(&r[i].box, &faces[i].box, sizeof r[i].box);
+        }
+        const ef_face how = {.mode = EF_FACE_DETECT};
+        assert_status(ef_classify_face(c, &img, &how, &found, &error), EF_OK, &error);
+        ck_assert_float_eq(found.fake, r[0].fake);
+        const ef_face boxed = {EF_FACE_BOX, faces[0].box};
+        if (aligned) {
+            REFUSES(EF_E_ARG, ef_classify_face(c, &img, &boxed, &found, e));
+            REFUSES(EF_E_UNSUPPORTED,
+                    ef_classify_heatmap(c, &img, &how, 0, &found, &map, e));
+            ck_assert_ptr_null(map.owner);
+            faces[0].landmarks[0].x = NAN;
+            REFUSES(EF_E_ARG, ef_classify_detections(c, &img, faces, n, r, e));
+        }
+        ef_classifier_free(c);
+    }
+    ef_model_free(template);
+}
+END_TEST
+
 START_TEST(no_face_is_its_own_outcome)
 {
     static uint8_t small[10 * 10 * 3];
@@ -225,6 +317,7 @@ int main(void)
     tcase_add_test(t, a_detector_is_no_classifier);
     tcase_add_test(t, default_detector);
     tcase_add_test(t, classifies_the_largest_face);
+    tcase_add_test(t, landmarks_align_for_a_model_with_a_template);
     tcase_add_test(t, no_face_is_its_own_outcome);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -103,7 +103,7 @@ static void compare_bits(struct task *t, int threads, int batch)
 
 START_TEST(bits_do_not_depend_on_threads_batch_or_run)
 {
-    static const int threads[] = {1, 2, 3, 4, 8}, batches[] = {1, 3, 8};
+    static const int threads[] = {1, 2, 3, 4, 8, 16}, batches[] = {1, 3, 8};
     struct task t;
     open_task(&t, _i);
     for (size_t m = 0; m < COUNT(masks); m++) {

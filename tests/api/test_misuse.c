@@ -773,6 +773,14 @@ START_TEST(classify)
     REFUSES(EF_E_ARG, ef_classify_faces(classifier, &picture, boxes, SIZE_MAX, r, e));
     REFUSES(EF_E_ARG,
             ef_classify_faces(classifier, &picture, boxes, SIZE_MAX / 16, r, e));
+    const ef_detection found = {.box = {0, 0, 4, 4}, .score = 1};
+    REFUSES(EF_E_ARG, ef_classify_detections(NULL, &picture, &found, 1, r, e));
+    REFUSES(EF_E_ARG, ef_classify_detections(classifier, NULL, &found, 1, r, e));
+    REFUSES(EF_E_ARG, ef_classify_detections(classifier, &picture, NULL, 1, r, e));
+    REFUSES(EF_E_ARG, ef_classify_detections(classifier, &picture, &found, 1, NULL, e));
+    REFUSES(EF_E_ARG, ef_classify_detections(classifier, &picture, &found, 0, r, e));
+    REFUSES(EF_E_ARG,
+            ef_classify_detections(classifier, &picture, &found, SIZE_MAX / 32, r, e));
     const int modes[] = {-1, 3, INT_MAX};
     for (size_t i = 0; i < COUNT(modes); i++) {
         memcpy(&face.mode, &modes[i], sizeof face.mode);

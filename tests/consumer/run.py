@@ -211,6 +211,7 @@ def staged(s: Setting, folder: Path) -> None:
     needed = {
         r"include/dfnet/dfnet\.h",
         r"share/dfnet/default\.safetensors",
+        r"share/dfnet/pipelines/selimsef\.pipeline",
         r"lib\S*/libdfnet\.a",
         r"lib\S*/libdfnet\.so",
         rf"lib\S*/libdfnet\.so\.{re.escape(s.version)}",

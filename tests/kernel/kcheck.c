@@ -35,9 +35,9 @@ void guarded_random(struct guarded *g, uint64_t *state)
 
 void check_close(double got, double want, double bound, const char *what)
 {
-    if (isnan(want) && isnan(got))
+    /* Check writes a line to a file for every assertion, also for those that hold. */
+    if ((isnan(want) && isnan(got)) || got == want || fabs(got - want) <= bound)
         return;
-    ck_assert_msg(got == want || fabs(got - want) <= bound,
-                  "%s: got %.9g, expected %.9g, off by %.3g, allowed %.3g", what, got,
-                  want, fabs(got - want), bound);
+    ck_abort_msg("%s: got %.9g, expected %.9g, off by %.3g, allowed %.3g", what, got,
+                 want, fabs(got - want), bound);
 }

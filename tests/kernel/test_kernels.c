@@ -21,16 +21,16 @@ struct kcase {
     const struct dfn_kernel *kernel;
     int n, h, w, cin, cout, oh, ow, k, stride, top, left;
     enum dfn_act act;
-    bool residual;
+    bool residual, gate, summed;
     size_t items; /* of all n */
-    struct guarded in, plain, weight, bias, in2, out;
+    struct guarded in, plain, weight, bias, in2, gates, out, sums;
+    float *raw; /* in, before a gate */
     union {
         struct dfn_conv_args conv;
         struct dfn_dwconv_args dwconv;
         struct dfn_pointwise_args pointwise;
         struct dfn_pool_args pool;
         struct dfn_fc_args fc;
-        struct dfn_scale_args scale;
         struct dfn_maxpool_args maxpool;
         struct dfn_prelu_args prelu;
         struct dfn_softmax_args softmax;
@@ -50,8 +50,8 @@ static bool is_spatial(const struct kcase *c)
 static bool keeps_channels(const struct kcase *c)
 {
     const enum dfn_op op = c->kernel->op;
-    return op == DFN_OP_DWCONV || op == DFN_OP_POOL || op == DFN_OP_SCALE ||
-           op == DFN_OP_MAXPOOL || op == DFN_OP_PRELU || op == DFN_OP_SOFTMAX;
+    return op == DFN_OP_DWCONV || op == DFN_OP_POOL || op == DFN_OP_MAXPOOL ||
+           op == DFN_OP_PRELU || op == DFN_OP_SOFTMAX;
 }
 
 /* Ceil mode: the last window may hang over, but begins inside. */
@@ -83,6 +83,8 @@ static void random_shape(struct kcase *c, uint64_t *s)
     c->cout = random_channels(s);
     c->act = (enum dfn_act)test_random_int(s, DFN_ACT_NONE, DFN_ACT_SIGMOID);
     c->residual = (op == DFN_OP_CONV || is_pointwise(c)) && test_random_int(s, 0, 1);
+    c->gate = is_pointwise(c) && test_random_int(s, 0, 1);
+    c->summed = op == DFN_OP_DWCONV && test_random_int(s, 0, 1);
     c->k = c->stride = 1;
     c->top = c->left = 0;
     if (is_pointwise(c) && test_random_int(s, 0, 9) == 0)
@@ -124,14 +126,18 @@ static void allocate(struct kcase *c, uint64_t *s, bool at_end)
     c->weight =
         guarded_new(dfn_pack_count(c->kernel->layout, c->cout, wcin, c->k), at_end);
     c->bias = guarded_new((size_t)c->cout, at_end);
-    /* The residual, or scale's gate. */
-    c->in2 = guarded_new(c->kernel->op == DFN_OP_SCALE ? (size_t)(c->n * c->cin) : nout,
-                         at_end);
+    c->in2 = guarded_new(nout, at_end);
+    c->gates = guarded_new((size_t)(c->n * c->cin), at_end);
+    c->sums = guarded_new((size_t)(c->n * c->oh * c->cout), at_end);
     c->out = guarded_new(nout, at_end);
     guarded_random(&c->in, s);
     guarded_random(&c->plain, s);
     guarded_random(&c->bias, s);
     guarded_random(&c->in2, s);
+    guarded_random(&c->gates, s);
+    c->raw = malloc(nin * sizeof *c->raw);
+    ck_assert_ptr_nonnull(c->raw);
+    memcpy(c->raw, c->in.v, nin * sizeof *c->raw);
     dfn_pack(c->kernel->layout, c->cout, wcin, c->k, c->plain.v, c->weight.v);
 }
 
@@ -147,29 +153,35 @@ static void connect(struct kcase *c)
         break;
     case DFN_OP_DWCONV:
         c->args.dwconv = (struct dfn_dwconv_args){
-            c->in.v, c->weight.v, c->bias.v, c->out.v,  c->h,   c->w,    c->cin,
-            c->oh,   c->ow,       c->k,      c->stride, c->top, c->left, c->act};
+            c->in.v, c->weight.v, c->bias.v, c->out.v, c->summed ? c->sums.v : NULL,
+            c->h,    c->w,        c->cin,    c->oh,    c->ow,
+            c->k,    c->stride,   c->top,    c->left,  c->act};
         c->items = (size_t)(c->n * c->oh);
         break;
     case DFN_OP_POINTWISE:
     case DFN_OP_POINTWISE_BLAS:
-        c->args.pointwise = (struct dfn_pointwise_args){
-            c->in.v, c->weight.v, c->bias.v, in2, c->out.v, c->cin, c->cout, c->act};
+        c->args.pointwise = (struct dfn_pointwise_args){c->in.v,
+                                                        c->weight.v,
+                                                        c->bias.v,
+                                                        in2,
+                                                        c->out.v,
+                                                        c->cin,
+                                                        c->cout,
+                                                        c->act,
+                                                        c->gate ? c->in.v : NULL,
+                                                        c->gate ? c->gates.v : NULL,
+                                                        c->h * c->w};
         c->items = (size_t)(c->n * c->h * c->w);
         break;
     case DFN_OP_POOL:
-        c->args.pool = (struct dfn_pool_args){c->in.v, c->out.v, c->h * c->w, c->cin};
+        c->args.pool = (struct dfn_pool_args){c->in.v, c->out.v, c->h * c->w, c->cin,
+                                              (double)c->h * c->w};
         c->items = (size_t)(c->n * c->cin);
         break;
     case DFN_OP_FC:
         c->args.fc = (struct dfn_fc_args){c->in.v, c->weight.v, c->bias.v, c->out.v,
                                           c->cin,  c->cout,     c->act};
         c->items = (size_t)(c->n * c->cout);
-        break;
-    case DFN_OP_SCALE:
-        c->args.scale =
-            (struct dfn_scale_args){c->in.v, c->in2.v, c->out.v, c->h * c->w, c->cin};
-        c->items = (size_t)(c->n * c->h * c->w);
         break;
     case DFN_OP_MAXPOOL:
         c->args.maxpool = (struct dfn_maxpool_args){
@@ -196,6 +208,9 @@ static void case_free(struct kcase *c)
     guarded_free(&c->weight);
     guarded_free(&c->bias);
     guarded_free(&c->in2);
+    guarded_free(&c->gates);
+    guarded_free(&c->sums);
+    free(c->raw);
     guarded_free(&c->out);
 }
 
@@ -230,8 +245,9 @@ static double exact_sum(const struct kcase *c, int img, int y, int x, int o, dou
                           ix = x * c->stride + kx - c->left;
                 if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w)
                     continue;
+                const double gate = c->gate ? c->gates.v[img * c->cin + i] : 1;
                 const double t =
-                    (double)c->in.v[((img * c->h + iy) * c->w + ix) * c->cin + i] *
+                    gate * c->raw[((img * c->h + iy) * c->w + ix) * c->cin + i] *
                     c->plain.v[((o * wcin + i - first) * c->k + ky) * c->k + kx];
                 sum += t;
                 *size += fabs(t);
@@ -270,11 +286,6 @@ static double exact(const struct kcase *c, int img, int y, int x, int o, double 
         *bound = 2 * eps;
         return sum / (c->h * c->w);
     }
-    if (c->kernel->op == DFN_OP_SCALE) {
-        sum = (double)c->in.v[at] * c->in2.v[img * c->cin + o];
-        *bound = eps * fabs(sum);
-        return sum;
-    }
     if (c->kernel->op == DFN_OP_MAXPOOL) {
         *bound = 0;
         return exact_maxpool(c, img, y, x, o);
@@ -311,6 +322,21 @@ static void check_all(const struct kcase *c)
                 }
 }
 
+/* Against the outputs themselves, added in double. */
+static void check_sums(const struct kcase *c)
+{
+    for (int row = 0; c->summed && row < c->n * c->oh; row++)
+        for (int o = 0; o < c->cout; o++) {
+            double sum = 0, size = 0;
+            for (int x = 0; x < c->ow; x++) {
+                sum += c->out.v[(row * c->ow + x) * c->cout + o];
+                size += fabs(c->out.v[(row * c->ow + x) * c->cout + o]);
+            }
+            check_close(c->sums.v[row * c->cout + o], sum, 1.2e-7 * c->ow * size,
+                        "sum of a row");
+        }
+}
+
 /* The same call cut in two at a random item must give the same bits. */
 static void check_split(struct kcase *c, uint64_t *s)
 {
@@ -319,6 +345,7 @@ static void check_split(struct kcase *c, uint64_t *s)
     ck_assert_ptr_nonnull(whole);
     memcpy(whole, c->out.v, bytes);
     memset(c->out.v, 0xff, bytes);
+    memcpy(c->in.v, c->raw, c->in.n * sizeof *c->raw);
     const size_t cut = (size_t)test_random_int(s, 0, (int)c->items);
     c->kernel->run(&c->args, cut, c->items);
     c->kernel->run(&c->args, 0, cut);
@@ -340,6 +367,7 @@ static void one_shape(const struct dfn_kernel *k, uint64_t seed)
     connect(&c);
     k->run(&c.args, 0, c.items);
     check_all(&c);
+    check_sums(&c);
     check_split(&c, &state);
     case_free(&c);
 }
@@ -365,8 +393,8 @@ START_TEST(depthwise_counts_and_shifts)
         in[i] = 1;
     for (int i = 0; i < 18; i++)
         w[i] = 1;
-    struct dfn_dwconv_args a = {in, w, bias, out, 5, 7, 2,
-                                5,  7, 3,    1,   1, 1, DFN_ACT_NONE};
+    struct dfn_dwconv_args a = {in, w, bias, out, NULL, 5, 7,           2,
+                                5,  7, 3,    1,   1,    1, DFN_ACT_NONE};
     struct dfn_kernels k;
     dfn_kernels_init(&k, 0);
     k.op[DFN_OP_DWCONV].run(&a, 0, 5);
@@ -405,8 +433,8 @@ START_TEST(pointwise_by_the_identity_copies)
             continue;
         float *packed = malloc(dfn_pack_count(rows[r].layout, C, C, 1) * sizeof(float));
         dfn_pack(rows[r].layout, C, C, 1, w, packed);
-        const struct dfn_pointwise_args a = {in,  packed, bias, NULL,
-                                             out, C,      C,    DFN_ACT_NONE};
+        const struct dfn_pointwise_args a = {
+            .in = in, .weight = packed, .bias = bias, .out = out, .cin = C, .cout = C};
         rows[r].run(&a, 0, M);
         ck_assert_msg(!memcmp(in, out, sizeof in), "%s", rows[r].name);
         free(packed);
@@ -414,50 +442,71 @@ START_TEST(pointwise_by_the_identity_copies)
 }
 END_TEST
 
-/* One value through the activation of a 1 x 1 fully connected layer of weight 1. */
-static float act_by_kernel(enum dfn_act act, float x)
+/* CPU levels of the activations' tests; one that this machine lacks falls back. */
+static const uint32_t levels[] = {0, DFN_CPU_AVX2, DFN_CPU_AVX2 | DFN_CPU_AVX512};
+
+/* n values through the activation of a depthwise-like fully connected layer: each is the
+ * bias of one output, whose weights are 0. Kernels then do nothing else with it. */
+#define ACT_VALUES 64
+
+static void act_by_kernel(uint32_t cpu, enum dfn_act act, const float *x, float *out)
 {
-    const float w = 1, bias = 0;
-    float out;
-    const struct dfn_fc_args a = {&x, &w, &bias, &out, 1, 1, act};
+    static const float in[1] = {0}, weights[ACT_VALUES] = {0};
+    const struct dfn_fc_args a = {in, weights, x, out, 1, ACT_VALUES, act};
     struct dfn_kernels k;
-    dfn_kernels_init(&k, 0);
-    k.op[DFN_OP_FC].run(&a, 0, 1);
-    return out;
+    dfn_kernels_init(&k, dfn_cpu_detect() & cpu);
+    k.op[DFN_OP_FC].run(&a, 0, ACT_VALUES);
+}
+
+static float act_of(uint32_t cpu, enum dfn_act act, float x)
+{
+    float in[ACT_VALUES] = {0}, out[ACT_VALUES];
+    in[ACT_VALUES - 1] = x;
+    act_by_kernel(cpu, act, in, out);
+    return out[ACT_VALUES - 1];
 }
 
 START_TEST(activations_at_their_edges)
 {
-    ck_assert(isnan(act_by_kernel(DFN_ACT_SWISH, NAN)));
-    ck_assert(isnan(act_by_kernel(DFN_ACT_RELU6, NAN)));
-    ck_assert(isnan(act_by_kernel(DFN_ACT_SIGMOID, NAN)));
-    ck_assert(act_by_kernel(DFN_ACT_SWISH, INFINITY) == INFINITY);
-    const float low = act_by_kernel(DFN_ACT_SWISH, -INFINITY);
-    ck_assert(low == 0 && signbit(low));
-    ck_assert(act_by_kernel(DFN_ACT_SWISH, 0) == 0);
-    ck_assert(act_by_kernel(DFN_ACT_SIGMOID, -INFINITY) == 0);
-    ck_assert(act_by_kernel(DFN_ACT_SIGMOID, INFINITY) == 1);
-    ck_assert(act_by_kernel(DFN_ACT_RELU6, -1) == 0);
-    ck_assert(act_by_kernel(DFN_ACT_RELU6, 7) == 6);
-    ck_assert(act_by_kernel(DFN_ACT_RELU6, INFINITY) == 6);
+    const uint32_t cpu = levels[_i];
+    ck_assert(isnan(act_of(cpu, DFN_ACT_SWISH, NAN)));
+    ck_assert(isnan(act_of(cpu, DFN_ACT_RELU6, NAN)));
+    ck_assert(isnan(act_of(cpu, DFN_ACT_SIGMOID, NAN)));
+    ck_assert(act_of(cpu, DFN_ACT_SWISH, INFINITY) == INFINITY);
+    ck_assert(act_of(cpu, DFN_ACT_SWISH, -INFINITY) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_SWISH, 0) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_SIGMOID, -INFINITY) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_SIGMOID, INFINITY) == 1);
+    ck_assert(act_of(cpu, DFN_ACT_RELU6, -1) == 0);
+    ck_assert(act_of(cpu, DFN_ACT_RELU6, 7) == 6);
+    ck_assert(act_of(cpu, DFN_ACT_RELU6, INFINITY) == 6);
 }
 END_TEST
 
-/* Every 4099th of all floats (a prime stride: all exponents, scattered mantissas). */
-START_TEST(swish_and_sigmoid_within_8_ulp)
+static void check_activation(enum dfn_act act, float x, float got)
 {
-    for (uint64_t bits = 0; bits < (uint64_t)1 << 32; bits += 4099) {
-        const uint32_t u = (uint32_t)bits;
-        float x;
-        memcpy(&x, &u, sizeof x);
-        if (!isfinite(x))
-            continue;
+    const double want = act_exact(act, x);
+    const float nearest = (float)fabs(want);
+    const double ulp = (double)nextafterf(nearest, INFINITY) - nearest;
+    check_close(got, want, fabs(want) >= 1e-30 ? 8 * ulp : 1e-30, "activation");
+}
+
+/* Every 1031st of all floats (a prime stride: all exponents, scattered mantissas);
+ * DFN_TEST_ALL_FLOATS=1 takes every one, which is a matter of minutes. */
+START_TEST(activations_of_every_level)
+{
+    const uint64_t stride = getenv("DFN_TEST_ALL_FLOATS") ? 1 : 1031;
+    float x[ACT_VALUES], out[ACT_VALUES];
+    for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
+        for (int i = 0; i < ACT_VALUES; i++, bits += stride) {
+            const uint32_t u = (uint32_t)bits;
+            memcpy(&x[i], &u, sizeof x[i]);
+            x[i] = isfinite(x[i]) ? x[i] : 0;
+        }
         for (int act = DFN_ACT_SWISH; act <= DFN_ACT_SIGMOID; act += 2) {
-            const double want = act_exact((enum dfn_act)act, x);
-            const float nearest = (float)fabs(want);
-            const double ulp = (double)nextafterf(nearest, INFINITY) - nearest;
-            check_close(act_by_kernel((enum dfn_act)act, x), want,
-                        fabs(want) >= 1e-30 ? 8 * ulp : 1e-30, "activation");
+            act_by_kernel(levels[_i], (enum dfn_act)act, x, out);
+            for (int i = 0; i < ACT_VALUES; i++)
+                check_activation((enum dfn_act)act, x[i], out[i]);
         }
     }
 }
@@ -496,8 +545,8 @@ int main(void)
     tcase_add_loop_test(t, random_shapes, 0, (int)count);
     tcase_add_test(t, depthwise_counts_and_shifts);
     tcase_add_test(t, pointwise_by_the_identity_copies);
-    tcase_add_test(t, activations_at_their_edges);
-    tcase_add_test(t, swish_and_sigmoid_within_8_ulp);
+    tcase_add_loop_test(t, activations_at_their_edges, 0, 3);
+    tcase_add_loop_test(t, activations_of_every_level, 0, 3);
     tcase_add_test(t, softmax_far_from_zero);
     tcase_add_test(t, every_operation_has_a_kernel_at_mask_0);
     suite_add_tcase(s, t);

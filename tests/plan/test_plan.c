@@ -4,6 +4,7 @@
  *
  * Real architectures are planned without weights: model_of() makes an ef_model whose
  * tensors are all one block of zeros. To add one, add a row to `networks`. */
+#include "kernels/cpu.h"
 #include "lib/api/session.h"
 #include "lib/base/mem.h"
 #include "tests/support/support.h"
@@ -33,19 +34,19 @@ static const struct {
     {"b0",
      "mb,3,1,1,16,1,4;mb,3,2,6,24,2,4;mb,5,2,6,40,2,4;mb,3,2,6,80,3,4;"
      "mb,5,1,6,112,3,4;mb,5,2,6,192,4,4;mb,3,1,6,320,1,4",
-     32, 1280, DFN_PAD_SAME, 224, 224, 115, 384538592},
+     32, 1280, DFN_PAD_SAME, 224, 224, 99, 384538592},
     {"b0",
      "mb,3,1,1,16,1,4;mb,3,2,6,24,2,4;mb,5,2,6,40,2,4;mb,3,2,6,80,3,4;"
      "mb,5,1,6,112,3,4;mb,5,2,6,192,4,4;mb,3,1,6,320,1,4",
-     32, 1280, DFN_PAD_SYM, 33, 4096, 115, 1555296512},
+     32, 1280, DFN_PAD_SYM, 33, 4096, 99, 1555296512},
     {"b7",
      "mb,3,1,1,32,4,4;mb,3,2,6,48,7,4;mb,5,2,6,80,7,4;mb,3,2,6,160,10,4;"
      "mb,5,1,6,224,10,4;mb,5,2,6,384,13,4;mb,3,1,6,640,4,4",
-     64, 2560, DFN_PAD_SAME, 601, 599, 385, 37823700672},
+     64, 2560, DFN_PAD_SAME, 601, 599, 330, 37823700672},
     {"l2",
      "mb,3,1,1,72,6,4;mb,3,2,6,104,11,4;mb,5,2,6,176,11,4;mb,3,2,6,344,16,4;"
      "mb,5,1,6,480,16,4;mb,5,2,6,824,22,4;mb,3,1,6,1376,6,4",
-     136, 5504, DFN_PAD_SYM, 475, 801, 614, 292210315616},
+     136, 5504, DFN_PAD_SYM, 475, 801, 526, 292210315616},
     {"lite0",
      "mb,3,1,1,16,1,0;mb,3,2,6,24,2,0;mb,5,2,6,40,2,0;mb,3,2,6,80,3,0;"
      "mb,5,1,6,112,3,0;mb,5,2,6,192,4,0;mb,3,1,6,320,1,0",
@@ -53,11 +54,11 @@ static const struct {
     {"v2-s",
      "fused,3,1,1,24,2,0;fused,3,2,4,48,4,0;fused,3,2,4,64,4,0;"
      "mb,3,2,4,128,6,4;mb,3,1,6,160,9,4;mb,3,2,6,256,15,4",
-     24, 1280, DFN_PAD_SYM, 385, 384, 232, 8652734976},
+     24, 1280, DFN_PAD_SYM, 385, 384, 202, 8652734976},
     {"v2-l",
      "fused,3,1,1,32,4,0;fused,3,2,4,64,7,0;fused,3,2,4,96,7,0;"
      "mb,3,2,4,192,10,4;mb,3,1,6,224,19,4;mb,3,2,6,384,25,4;mb,3,1,6,640,7,4",
-     32, 1280, DFN_PAD_SAME, 32, 97, 463, 893688576},
+     32, 1280, DFN_PAD_SAME, 32, 97, 402, 893688576},
 };
 
 /* ---- a model without weights ---- */
@@ -148,11 +149,11 @@ static void check_values(const struct dfn_plan *p)
         int written = v ? -2 : -1, read = -1;
         for (int i = 0; i < p->nsteps; i++) {
             const struct dfn_step *s = &p->steps[i];
-            if (s->in == v || s->in2 == v) {
+            if (s->in == v || s->residual == v || s->gate == v) {
                 ck_assert_msg(written > -2, "step %d reads value %d unwritten", i, v);
                 read = i;
             }
-            if (s->out == v && s->in != v) {
+            if (s->out == v || s->sums == v) {
                 ck_assert_msg(written == -2, "value %d is written twice", v);
                 written = i;
             }
@@ -165,10 +166,15 @@ static void check_values(const struct dfn_plan *p)
         ck_assert_uint_eq(p->lives[v].offset % DFN_ALIGN, 0);
         for (int i = written < 0 ? 0 : written; i <= read && i < p->nsteps; i++) {
             const struct dfn_step *s = &p->steps[i];
+            const bool own = s->out == v || s->sums == v;
             ck_assert_msg(s->out == v || !share_bytes(p, s->out, v),
                           "step %d %s writes into value %d", i, s->name, v);
-            ck_assert_msg(i == written || written < 0 || s->out != v || s->in == v,
-                          "step %d overwrites value %d", i, v);
+            ck_assert_msg(s->sums < 0 || s->sums == v || !share_bytes(p, s->sums, v),
+                          "step %d %s writes sums into value %d", i, s->name, v);
+            ck_assert_msg(i == written || !own, "step %d overwrites value %d", i, v);
+            /* A gate changes its input, which nobody may read later. */
+            ck_assert_msg(s->gate < 0 || s->in != v || i == read,
+                          "value %d is read after step %d changed it", v, i);
         }
     }
 }
@@ -182,7 +188,7 @@ static const float *address(const struct dfn_plan *p, int v)
 static void check_step(const struct dfn_plan *p, const struct dfn_step *s)
 {
     const struct dfn_value *in = &p->values[s->in], *out = &p->values[s->out];
-    const float *from = address(p, s->in), *second = address(p, s->in2);
+    const float *from = address(p, s->in), *second = address(p, s->residual);
     const float *to = address(p, s->out);
     const struct dfn_conv_args *c = &s->args.conv;
     const struct dfn_dwconv_args *d = &s->args.dwconv;
@@ -196,12 +202,16 @@ static void check_step(const struct dfn_plan *p, const struct dfn_step *s)
         break;
     case DFN_OP_DWCONV:
         ck_assert(d->in == from && d->out == to && d->c == in->c && d->c == out->c);
+        ck_assert(d->sums == address(p, s->sums));
         ck_assert(d->h == in->h && d->w == in->w && d->oh == out->h && d->ow == out->w);
         break;
     case DFN_OP_POINTWISE:
     case DFN_OP_POINTWISE_BLAS:
         ck_assert(s->args.pointwise.in == from && s->args.pointwise.out == to &&
                   s->args.pointwise.residual == second);
+        ck_assert(s->args.pointwise.gate == address(p, s->gate) &&
+                  s->args.pointwise.gated == (s->gate < 0 ? NULL : from));
+        ck_assert_int_eq(s->args.pointwise.pixels, in->h * in->w);
         ck_assert(in->h == out->h && in->w == out->w);
         ck_assert(s->args.pointwise.cin == in->c && s->args.pointwise.cout == out->c);
         break;
@@ -213,15 +223,11 @@ static void check_step(const struct dfn_plan *p, const struct dfn_step *s)
         ck_assert(s->args.fc.in == from && s->args.fc.out == to);
         ck_assert(s->args.fc.cin == in->c && s->args.fc.cout == out->c);
         break;
-    case DFN_OP_SCALE:
-        ck_assert(s->args.scale.in == from && s->args.scale.gate == second);
-        ck_assert(s->args.scale.out == to && s->args.scale.c == out->c);
-        break;
     default:
         ck_abort_msg("%s: an operation that no classifier has", s->name);
     }
-    if (s->in2 >= 0 && s->kernel->op != DFN_OP_SCALE) {
-        const struct dfn_value *r = &p->values[s->in2];
+    if (s->residual >= 0) {
+        const struct dfn_value *r = &p->values[s->residual];
         ck_assert(r->h == out->h && r->w == out->w && r->c == out->c);
     }
 }
@@ -252,7 +258,7 @@ static void check_plan(const struct dfn_plan *p)
 
 /* ---- names ---- */
 
-#define MOST_STEPS (4 + 7 * DFN_MAX_BLOCKS)
+#define MOST_STEPS (4 + 6 * DFN_MAX_BLOCKS)
 
 static int add_name(char names[][40], int n, int block, const char *what)
 {
@@ -277,7 +283,6 @@ static int names_of(const ef_model *m, char names[][40])
             n = add_name(names, n, i, "se.pool");
             n = add_name(names, n, i, "se.reduce");
             n = add_name(names, n, i, "se");
-            n = add_name(names, n, i, "scale");
         }
         if (!b->fused || b->expand != 1)
             n = add_name(names, n, i, "project");
@@ -713,12 +718,14 @@ END_TEST
 
 /* ---- who multiplies ---- */
 
-static void expect_gemm(const ef_model *m, ef_gemm gemm, enum dfn_op op, const char *why)
+static void expect_gemm(const ef_model *m, uint32_t cpu, ef_gemm gemm, enum dfn_op op,
+                        const char *why)
 {
     ef_options opt = options_for(0, 0, 1);
     ef_session *s = NULL;
     ef_error err;
     opt.gemm = gemm;
+    opt.cpu_mask = cpu;
     assert_status(ef_session_create(m, &opt, &s, &err), EF_OK, &err);
     ck_assert_int_eq(s->plan.pointwise, op);
     ck_assert_msg(!strncmp(s->plan.why, why, strlen(why)), "why: %s", s->plan.why);
@@ -734,24 +741,34 @@ START_TEST(who_multiplies_matrices)
 {
     struct opened o;
     open_golden(&o, "all_kinds.safetensors", 40, 50, 1);
-    expect_gemm(o.model, EF_GEMM_NATIVE, DFN_OP_POINTWISE, "native matrix product, as");
+    const uint32_t all = UINT32_MAX;
+    expect_gemm(o.model, 0, EF_GEMM_NATIVE, DFN_OP_POINTWISE,
+                "native matrix product, as");
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, dfn_cpu_detect());
+    if (k.op[DFN_OP_POINTWISE].needs) /* a processor that has a kernel of its own */
+        expect_gemm(o.model, all, EF_GEMM_AUTO, DFN_OP_POINTWISE,
+                    "native matrix product: there is a kernel");
 #if DFN_HAVE_OPENBLAS
     const int before = openblas_get_num_threads();
     openblas_set_num_threads(1);
-    expect_gemm(o.model, EF_GEMM_AUTO, DFN_OP_POINTWISE_BLAS, "OpenBLAS, which reports");
-    expect_gemm(o.model, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as asked");
+    expect_gemm(o.model, 0, EF_GEMM_AUTO, DFN_OP_POINTWISE_BLAS,
+                "OpenBLAS, which reports");
+    expect_gemm(o.model, 0, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS,
+                "OpenBLAS, as asked");
+    expect_gemm(o.model, all, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as");
     openblas_set_num_threads(2);
     if (openblas_get_num_threads() == 2) { /* a serial OpenBLAS stays at 1 */
-        expect_gemm(o.model, EF_GEMM_AUTO, DFN_OP_POINTWISE,
+        expect_gemm(o.model, 0, EF_GEMM_AUTO, DFN_OP_POINTWISE,
                     "native matrix product: OpenBLAS has more than one thread");
-        expect_gemm(o.model, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as");
+        expect_gemm(o.model, 0, EF_GEMM_OPENBLAS, DFN_OP_POINTWISE_BLAS, "OpenBLAS, as");
         ck_assert_int_eq(openblas_get_num_threads(), 2); /* ours to set, not its */
     }
     openblas_set_num_threads(before);
 #else
     ef_session *s = NULL;
     ef_error err;
-    expect_gemm(o.model, EF_GEMM_AUTO, DFN_OP_POINTWISE,
+    expect_gemm(o.model, 0, EF_GEMM_AUTO, DFN_OP_POINTWISE,
                 "native matrix product: built without OpenBLAS");
     o.opt.gemm = EF_GEMM_OPENBLAS;
     assert_status(ef_session_create(o.model, &o.opt, &s, &err), EF_E_UNSUPPORTED, &err);

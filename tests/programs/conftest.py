@@ -6,12 +6,14 @@ tests skip, saying so.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,7 +28,53 @@ MILD: dict = {"std": (0.5, 0.5, 0.5), "temperature": 4.0}
 
 sys.path[:0] = [str(ROOT), str(ROOT / "weights_tools" / "tests")]
 
+# `./dev detector` makes the first, `./dev test python` names one.
+DETECTOR = Path(
+    os.environ.get("DFNET_TEST_DETECTOR", ROOT / "build" / "models" / "mtcnn.safetensors")
+)
+
 Run = Callable[..., subprocess.CompletedProcess]
+
+
+def detector() -> Path:
+    """The converted face detector."""
+    if not DETECTOR.exists():
+        pytest.skip(f"{DETECTOR} is not there (./dev detector)")
+    return DETECTOR.resolve()
+
+
+class _Image(ctypes.Structure):
+    """ef_image."""
+
+    _fields_ = [
+        ("pixels", ctypes.POINTER(ctypes.c_uint8)),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("stride", ctypes.c_ssize_t),
+        ("format", ctypes.c_int),
+        ("owner", ctypes.c_void_p),
+    ]
+
+
+def pixels(path: Path) -> np.ndarray:
+    """uint8 [height, width, 3], decoded by the library of the same build."""
+    try:
+        library = ctypes.CDLL(str(program("dfnet").parent.parent / "lib" / "libdfnet.so"))
+    except OSError as error:
+        pytest.skip(f"a library with a sanitizer cannot be loaded here: {error}")
+    image = _Image()
+    assert library.ef_image_decode_file(os.fsencode(path), None, ctypes.byref(image), None) == 0
+    shape = (image.height, image.width, 3)
+    copy = np.ctypeslib.as_array(image.pixels, shape).copy()
+    library.ef_image_free(ctypes.byref(image))
+    return copy
+
+
+def write_ppm(path: Path, picture: np.ndarray) -> Path:
+    """picture: uint8 [height, width, 3]."""
+    height, width = picture.shape[:2]
+    path.write_bytes(b"P6 %d %d 255\n" % (width, height) + picture.tobytes())
+    return path
 
 
 def program(name: str) -> Path:

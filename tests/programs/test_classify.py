@@ -16,9 +16,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ASTRONAUT, BOX, FACE, HOSTILE, PHOTOS, ROOT, Run, program
-
-DETECTOR = ROOT / "build" / "models" / "mtcnn.safetensors"
+from conftest import ASTRONAUT, BOX, FACE, HOSTILE, PHOTOS, Run, detector, program
 
 
 def rows(output: bytes) -> list[dict]:
@@ -117,11 +115,9 @@ def test_without_a_detector(dfnet: Run, tiny: Path) -> None:
 
 
 def test_detects(dfnet: Run, tiny: Path, tmp_path: Path) -> None:
-    if not DETECTOR.exists():
-        pytest.skip(f"{DETECTOR} is not there (./dev detector)")
     empty = tmp_path / "empty.ppm"
     empty.write_bytes(b"P6 64 64 255\n" + bytes(64 * 64 * 3))
-    done = dfnet("classify", "-j", "-m", tiny, ASTRONAUT, empty, env={"DFNET_DETECTOR": DETECTOR})
+    done = dfnet("classify", "-j", "-m", tiny, ASTRONAUT, empty, env={"DFNET_DETECTOR": detector()})
     found, none = rows(done.stdout)
     box = found["faces"][0]["box"]
     assert done.returncode == 0 and none["faces"] == [] and none["verdict"] == "none"

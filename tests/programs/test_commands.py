@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ASTRONAUT, FACE, HOSTILE, PHOTOS, ROOT, Run, runner
+from conftest import ASTRONAUT, BOX, FACE, HOSTILE, PHOTOS, ROOT, Run, detector, runner
 
 TABLE = (ROOT / "examples/dfnet/options.def").read_text()
 OPTIONS = re.findall(r'^OPT\(\w+, ([\w |]+), [^,]+, "([\w-]+)"', TABLE, re.MULTILINE)
@@ -128,22 +128,43 @@ def test_bash_completes(dfnet: Run, tmp_path: Path) -> None:
 
 def test_face_classifier(tiny: Path, tmp_path: Path) -> None:
     run = runner("face_classifier")
-    table = run("--model", tiny, PHOTOS)
+    table = run("--whole", "--model", tiny, PHOTOS)
     assert table.returncode == 0 and len(table.stdout.splitlines()) == 3 and not table.stderr
-    piped = run("--json", "--model", tiny, "-", input=FACE.read_bytes())
+    piped = run("--json", "-w", "--model", tiny, "-", input=FACE.read_bytes())
     row = json.loads(piped.stdout)
     assert row["schema"] == 1 and row["path"] == "-" and 0 <= row["faces"][0]["fake"] <= 1
     assert [
-        run("--model", tiny, *a).returncode
-        for a in ([FACE], [], [FACE, "/no"], ["/no"], ["--box", "1", FACE], [tmp_path])
+        run("--whole", "--model", tiny, *a).returncode
+        for a in ([FACE], [], [FACE, "/no"], ["/no"], ["--box", BOX, FACE], [tmp_path])
     ] == [0, 1, 2, 3, 1, 3]
+    assert run("--box", "1", "--model", tiny, FACE).returncode == 1
     assert run("--model", "/no", FACE).returncode == 4
     shutil.copy(FACE, tmp_path / (HOSTILE.replace("/", "_") + ".jpg"))
     for flags in ([], ["--json"], ["--top", "3"]):
-        done = run("--model", tiny, *flags, tmp_path)
+        done = run("--whole", "--model", tiny, *flags, tmp_path)
         assert (
             done.returncode == 0 and b"\x1b" not in done.stdout and b"\xc2\x9b" not in done.stdout
         )
+
+
+def test_face_classifier_finds_faces(dfnet: Run, tiny: Path, tmp_path: Path) -> None:
+    run = runner("face_classifier")
+    without = run("--json", "--model", tiny, FACE)  # the picture is the face, and it says so
+    assert without.returncode == 0
+    assert without.stdout == run("--json", "--whole", "--model", tiny, FACE).stdout
+    assert all(word in without.stderr for word in (b"no face detector", b"--box", b"--whole"))
+    env = {"DFNET_DETECTOR": detector()}
+    empty = tmp_path / "empty.ppm"
+    empty.write_bytes(b"P6 64 64 255\n" + bytes(64 * 64 * 3))
+    done = run("--json", "--model", tiny, ASTRONAUT, empty, env=env)
+    found, none = (json.loads(line) for line in done.stdout.splitlines())
+    expected = json.loads(dfnet("classify", "-j", "-m", tiny, ASTRONAUT, env=env).stdout)
+    assert done.returncode == 0 and none["faces"] == [] and len(found["faces"]) == 1
+    assert found["faces"] == [
+        {k: v for k, v in f.items() if k != "found"} for f in expected["faces"]
+    ]
+    table = run("--model", tiny, empty, env=env)
+    assert table.returncode == 0 and table.stdout.splitlines()[1].startswith(b"none ")
 
 
 def test_run_tensor(tiny: Path, tmp_path: Path) -> None:

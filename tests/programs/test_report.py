@@ -11,8 +11,9 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import ASTRONAUT, BOX, FACE, HOSTILE, Run
+from conftest import ASTRONAUT, BOX, FACE, HOSTILE, Run, pixels
 
 VOID = {"meta", "img", "rect", "line"}
 
@@ -92,14 +93,44 @@ def test_policy(made: tuple) -> None:
     assert "http" not in re.sub(r'http-equiv="|data:[^"]*', "", made[0])
 
 
-def test_a_browser_opens_it(made: tuple, tmp_path: Path) -> None:
+def browse(folder: Path, page: Path, *flags: str) -> subprocess.CompletedProcess:
+    """Opens the page in headless Chromium and returns the finished process."""
     browser = shutil.which("chromium")
     if not browser:
         pytest.skip("chromium is not installed, so no browser opened the report")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    flags += " --disable-background-networking --disable-component-update --enable-logging=stderr"
-    command = [browser, *flags.split(), f"--user-data-dir={tmp_path}", "--dump-dom"]
-    done = subprocess.run([*command, made[1].as_uri()], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "CONSOLE" not in done.stderr, done.stderr
+    common = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    common += " --disable-background-networking --disable-component-update --hide-scrollbars"
+    command = [browser, *common.split(), f"--user-data-dir={folder}/profile", *flags]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_browser_opens_it(made: tuple, tmp_path: Path) -> None:
+    done = browse(tmp_path, made[1], "--dump-dom", "--enable-logging=stderr")
+    assert "CONSOLE" not in done.stderr, done.stderr
     text = re.sub(r"<[^>]*>", "", done.stdout)
     assert f"{100 * made[2][0]['fake']:.1f} %" in text and "hint, never a proof" in text
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "page"), [(0, (0x11, 0x16, 0x1C)), (1, (0xF6, 0xF7, 0xF9))])
+def test_a_browser_shows_it(
+    made: tuple, tmp_path: Path, width: int, scheme: int, page: tuple
+) -> None:
+    """Dark (0) and light, wide and as narrow as a phone: the page's own colour, and nothing that
+    reaches over the edge of what it stands in."""
+    out = tmp_path / "shot.png"
+    browse(
+        tmp_path,
+        made[1],
+        f"--window-size={width},3000",
+        f"--blink-settings=preferredColorScheme={scheme}",
+        f"--screenshot={out}",
+    )
+    shot = pixels(out)
+    assert shot.shape == (3000, width, 3)
+    for edge in (shot[:, :8], shot[:, -8:]):
+        assert (edge == page).all()
+    inside = shot[:, 16:-16].reshape(-1, 3)
+    assert len(np.unique(inside, axis=0)) > 1000, "the pictures are there"

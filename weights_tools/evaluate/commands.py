@@ -24,6 +24,7 @@ from .metrics import Estimate
 from .pictures import Found, Picture, Preparation, find, limited
 
 DONE = 0
+_NO_DETECTOR = "; ./dev detector fetches a face detector, --whole needs none"
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -36,12 +37,12 @@ def run_evaluate(args: argparse.Namespace) -> int:
     preparation = Preparation(args.side, args.encode)
     library = _library(args.library)
     if args.control:
-        rows = _control(pictures, library, preparation, args.bootstrap)
+        rows = _control(args, pictures, library, preparation)
         if not rows:
             raise InputRefused("these are too few pictures for a control")
-        print(report.preparation_text(preparation), report.control_text(rows), sep="\n")
         if args.json:
             args.json.write_text(json.dumps({"control": report.plain(rows)}, indent=1) + "\n")
+        print(report.preparation_text(preparation), report.control_text(rows), sep="\n")
         return DONE
     model, meta = _model(args.model, library)
     scores = _score(args, pictures, chosen, library, model, meta, preparation)
@@ -59,18 +60,17 @@ def run_evaluate(args: argparse.Namespace) -> int:
         rounds=args.bootstrap,
         scores=scores,
         summary=bench.summarise(scores, meta.temperature, meta.thresholds, args.bootstrap),
-        control=[]
-        if args.no_control
-        else _control(scores.pictures, library, preparation, args.bootstrap),
+        control=[] if args.no_control else _control(args, scores.pictures, library, preparation),
         notes=_notes(found, scores, preparation),
     )
-    print(report.as_text(result))
+    # Files first: whoever reads the table may stop reading.
     if args.json:
         args.json.write_text(report.as_json(result), encoding="utf-8")
     if args.plots:
         from . import plots
 
         plots.write(result, args.plots)
+    print(report.as_text(result))
     return DONE
 
 
@@ -158,7 +158,7 @@ def _score(
         new_scorer = scoring.load(library, model, args.detector, meta, args.way)
         new_scorer()
     except EngineError as error:
-        hint = "" if args.way == "whole" else "; ./dev detector fetches one, --whole needs none"
+        hint = "" if args.way == "whole" else _NO_DETECTOR
         raise InputRefused(f"{error}{hint}") from error
     with tqdm(unit=" scores", disable=args.quiet or None, leave=False) as bar:
 
@@ -177,9 +177,19 @@ def _score(
 
 
 def _control(
-    pictures: list[Picture], library: Library, preparation: Preparation, rounds: int
+    args: argparse.Namespace,
+    pictures: list[Picture],
+    library: Library,
+    preparation: Preparation,
 ) -> list[control.Row]:
-    return control.rows(control.features(pictures, library, preparation), rounds)
+    detector = None
+    if args.way != "whole":
+        try:
+            detector = library.load_detector(args.detector).detector()
+        except EngineError as error:
+            raise InputRefused(f"{error}{_NO_DETECTOR}") from error
+    measured = control.features(pictures, library, preparation, detector)
+    return control.rows(measured, args.bootstrap)
 
 
 def _notes(found: Found, scores: bench.Scores, preparation: Preparation) -> list[str]:

@@ -170,4 +170,5 @@ def as_text(report: Report) -> str:
 def control_text(rows: list[Row]) -> str:
     lines = ["control: AUC [95 % interval] of a logistic regression, cross-validated, on"]
     lines += [f"  {row.features:<28}{row.auc}" for row in rows]
+    lines.append("  (.5 and below: nothing; file: on the disk, which no model sees)")
     return "\n".join(lines)

@@ -287,9 +287,9 @@ def test_the_control_finds_a_leak_and_nothing_else():
     leak = fake[:, None] + rng.standard_normal((120, 1)) * 0.5
     rows = control.rows(control.Features(pictures, {"noise": noise, "leak": leak}), 200)
     found = {row.features: row.auc for row in rows}
-    assert list(found) == ["noise", "leak", "all of these"]
+    assert list(found) == ["noise", "leak", "all but the file's"]
     assert found["noise"].low < 0.5 < found["noise"].high
-    assert found["leak"].low > 0.85 and found["all of these"].low > 0.75
+    assert found["leak"].low > 0.85 and found["all but the file's"].low > 0.75
 
 
 def test_pairs_stay_in_one_fold():
@@ -300,6 +300,27 @@ def test_pairs_stay_in_one_fold():
     keys = np.array([f"{i % 40}" for i in range(80)])
     scores = control.out_of_fold(values, fake, keys)
     assert np.allclose(scores[:40], scores[40:])
+
+
+class Corner:
+    """A detector that sees a face in the upper left corner of bright pictures."""
+
+    def largest(self, pixels):
+        return (0, 0, 40, 40) if pixels.mean() > 100 else None
+
+
+@needs_library
+def test_the_face_is_measured_apart(library, tmp_path):
+    bright = picture(1)
+    bright[:46, :46] = 255  # a face 1.3 times as large, cut off at the edge
+    save(tmp_path / "real" / "0.png", bright)
+    save(tmp_path / "fake" / "0.png", picture(2) // 3)
+    found = find(str(tmp_path)).pictures
+    groups = control.features(found, library, Preparation(0, 0), Corner()).groups
+    dark, light = groups["8x8 thumbnail, face"]
+    assert (light == 1).all() and not (groups["8x8 thumbnail"][1] == 1).all()
+    assert np.array_equal(dark, groups["8x8 thumbnail"][0])
+    assert groups["sharpness, face"][1][0] < -5 < groups["sharpness"][1][0]
 
 
 def test_features():
@@ -337,7 +358,7 @@ def test_evaluate_writes_what_it_prints(photos, model_path, tmp_path, capsys):
         "rotation=7"
     }
     assert len(content["scores"]["logit"]["jpeg:5"]) == 48 == len(content["scores"]["key"])
-    assert "all of these" in text and all(len(line) <= 140 for line in text.splitlines())
+    assert "all but the file's" in text and all(len(line) <= 140 for line in text.splitlines())
     for name in ("overview.png", "alterations.png"):
         assert cv2.imread(str(tmp_path / "p" / name)).shape[1] > 300
     # Again, and with another model: the same pixels.
@@ -376,6 +397,7 @@ def test_calibrate_from_scores_and_from_pictures(photos, model_path, tmp_path, c
 @needs_library
 def test_control_alone_runs_no_model(photos, tmp_path, capsys):
     arguments = ["evaluate", str(photos), "--control", "--model", "does not exist"]
+    arguments += ["--whole"]
     arguments += ["--bootstrap", "50"]
     assert main([*arguments, "--json", str(tmp_path / "c.json")]) == 0
     text = capsys.readouterr().out
@@ -384,7 +406,7 @@ def test_control_alone_runs_no_model(photos, tmp_path, capsys):
         r["features"]: r["auc"] for r in json.loads((tmp_path / "c.json").read_text())["control"]
     }
     assert rows["8x8 thumbnail"][0] > 0.9 and "8x8 thumbnail" in text
-    assert rows["size in pixels"][0] == 0.5
+    assert rows["file: pixels"][0] == 0.5
 
 
 def test_list_names_every_alteration(capsys):
@@ -406,6 +428,7 @@ def test_list_names_every_alteration(capsys):
         (["evaluate", "PHOTOS", "--model", "nowhere"], "nowhere"),
         (["evaluate", "PHOTOS", "--library", "nowhere.so"], "nowhere.so"),
         (["evaluate", "PHOTOS", "--detector", "nowhere"], "./dev detector"),
+        (["evaluate", "PHOTOS", "--control", "--detector", "nowhere"], "./dev detector"),
         (["calibrate", "MODEL", "-o", "x"], "one of them"),
         (["calibrate", "MODEL", "PHOTOS", "--scores", "x", "-o", "x"], "one of them"),
         (["calibrate", "MODEL", "--scores", "MODEL", "-o", "x"], "is not what"),

@@ -1,0 +1,278 @@
+/* dwconv.h - depthwise convolution, 3x3 and 5x5, stride 1 and 2, for any vector. Included
+ * by one file for each instruction set, after its vec_*.h.
+ *
+ * A tile is 2 rows x 4 pixels of output for one vector of channels. Its window is read
+ * once, each input vector serving every output whose window it is in:
+ *
+ *     in rows   0 1 2 3 (k3 s1)        out rows  0: 0 1 2   1: 1 2 3
+ *     in pixels 0 1 2 3 4 5            out pixels 0..3, three taps each
+ *     24 loads for 72 multiply-adds
+ *
+ * Within a tile the loop runs over channels, so that every row and pixel of the window is
+ * a stream along memory. Tiles whose window leaves the image, and those at the right end,
+ * go through the same code with two masks that say which rows and pixels exist; what does
+ * not is left out of the sum. The order of a sum is ky, kx whatever the tile, hence the
+ * same bits for any range of items. */
+#ifndef DFN_KERNELS_SIMD_DWCONV_H
+#define DFN_KERNELS_SIMD_DWCONV_H
+
+#include "kernels/simd/act.h"
+
+#include <string.h>
+
+dfn_kernel_fn dfn_f32_dwconv__ref;
+
+#define DFN_DW_X 4
+#define DFN_DW_Y 2
+
+enum dfn_dw_mode {
+    DFN_DW_INNER, /* everything exists                                                  */
+    DFN_DW_EDGE,  /* masks say what exists                                              */
+    DFN_DW_TAIL   /* the same, for the last channels, less than a vector, row by row    */
+};
+
+struct dfn_dw_tile {
+    const float *in;     /* window's first pixel; may lie outside, is not read then     */
+    const float *weight; /* [k][k][c]                                                   */
+    const float *bias;   /* [c]                                                         */
+    float *out;          /* [ny rows][nx][c]                                            */
+    float *sums;         /* [ny][c], or NULL                                            */
+    size_t c, in_row, out_row; /* floats from pixel to pixel, row to row                */
+    unsigned rows, cols;       /* bit i: row or pixel i of the window exists            */
+    int nx, ny;                /* outputs that exist                                    */
+    enum dfn_act act;
+};
+
+/* Bias and activation of ny rows of nx pixels of one tile, and the sum over its pixels,
+ * for n channels from ch. */
+DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, dfn_vec sum[DFN_DW_Y][DFN_DW_X],
+                           size_t ch, int n, const int ny, const int nx,
+                           const enum dfn_act act)
+{
+    const dfn_vec bias = vec_load_upto(t->bias + ch, n);
+#pragma GCC unroll 2
+    for (int y = 0; y < ny; y++) {
+        float *out = t->out + (size_t)y * t->out_row + ch;
+        dfn_vec total = vec_set1(0.0f);
+#pragma GCC unroll 4
+        for (int x = 0; x < nx; x++, out += t->c) {
+            const dfn_vec v = vec_act(act, vec_add(sum[y][x], bias));
+            total = vec_add(total, v);
+            vec_store_upto(out, v, n);
+        }
+        if (t->sums) {
+            float *s = t->sums + (size_t)y * t->c + ch;
+            vec_store_upto(s, vec_add(vec_load_upto(s, n), total), n);
+        }
+    }
+}
+
+/* The same for sums that lie in memory, one copy for all tiles. */
+static void dfn_dw_end_held(const struct dfn_dw_tile *t, const float *held, size_t ch,
+                            int n, int ny)
+{
+    dfn_vec sum[DFN_DW_Y][DFN_DW_X];
+    for (int y = 0; y < ny; y++)
+        for (int x = 0; x < t->nx; x++)
+            sum[y][x] = vec_load(held + (y * DFN_DW_X + x) * DFN_VL);
+    dfn_dw_end(t, sum, ch, n, ny, t->nx, t->act);
+}
+
+DFN_INLINE dfn_vec dfn_dw_load(const float *p, int n, const enum dfn_dw_mode mode)
+{
+    return mode == DFN_DW_TAIL ? vec_load_n(p, n) : vec_load(p);
+}
+
+/* Adds input pixel j of window row i, x, to every output whose window it is in. */
+DFN_INLINE void dfn_dw_spread(dfn_vec sum[DFN_DW_Y][DFN_DW_X], dfn_vec x,
+                              const struct dfn_dw_tile *t, size_t ch, int n, const int i,
+                              const int j, const int k, const int s, const int ny,
+                              const enum dfn_dw_mode mode)
+{
+#pragma GCC unroll 2
+    for (int oy = 0; oy < ny; oy++)
+#pragma GCC unroll 4
+        for (int ox = 0; ox < DFN_DW_X; ox++) {
+            const int ky = i - oy * s, kx = j - ox * s;
+            if (ky >= 0 && ky < k && kx >= 0 && kx < k)
+                sum[oy][ox] = vec_fma(
+                    x,
+                    dfn_dw_load(t->weight + (size_t)(ky * k + kx) * t->c + ch, n, mode),
+                    sum[oy][ox]);
+        }
+}
+
+/* One vector of channels of one tile. All but t, ch and n are constants at every call. */
+DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, int n, const int k,
+                              const int s, const int ny, const enum dfn_dw_mode mode)
+{
+    dfn_vec sum[DFN_DW_Y][DFN_DW_X];
+
+#pragma GCC unroll 2
+    for (int oy = 0; oy < ny; oy++)
+#pragma GCC unroll 4
+        for (int ox = 0; ox < DFN_DW_X; ox++)
+            sum[oy][ox] = vec_set1(0.0f);
+#pragma GCC unroll 7
+    for (int i = 0; i < (ny - 1) * s + k; i++) {
+        if (mode != DFN_DW_INNER && !(t->rows >> i & 1))
+            continue;
+        const float *p = t->in + (size_t)i * t->in_row + ch;
+#pragma GCC unroll 11
+        for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++) {
+            if (mode != DFN_DW_INNER && !(t->cols >> j & 1))
+                continue;
+            dfn_dw_spread(sum, dfn_dw_load(p + (size_t)j * t->c, n, mode), t, ch, n, i, j,
+                          k, s, ny, mode);
+        }
+    }
+    if (mode == DFN_DW_INNER && t->act == DFN_ACT_SWISH) {
+        dfn_dw_end(t, sum, ch, n, DFN_DW_Y, DFN_DW_X, DFN_ACT_SWISH);
+        return;
+    }
+    float held[DFN_DW_Y * DFN_DW_X * DFN_VL];
+#pragma GCC unroll 2
+    for (int oy = 0; oy < ny; oy++)
+#pragma GCC unroll 4
+        for (int ox = 0; ox < DFN_DW_X; ox++)
+            vec_store(held + (oy * DFN_DW_X + ox) * DFN_VL, sum[oy][ox]);
+    dfn_dw_end_held(t, held, ch, n, ny);
+}
+
+/* The channels of one tile that fill vectors. */
+DFN_INLINE void dfn_dw_tile(const struct dfn_dw_tile *t, const int k, const int s,
+                            const int ny, const enum dfn_dw_mode mode)
+{
+    for (size_t ch = 0; ch + DFN_VL <= t->c; ch += DFN_VL)
+        dfn_dw_vector(t, ch, DFN_VL, k, s, ny, mode);
+}
+
+/* The channels that do not, row by row. */
+DFN_INLINE void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int s)
+{
+    const size_t ch = t->c / DFN_VL * DFN_VL;
+    struct dfn_dw_tile row = *t;
+    for (row.ny = 1; row.out < t->out + (size_t)t->ny * t->out_row;) {
+        dfn_dw_vector(&row, ch, (int)(t->c - ch), k, s, 1, DFN_DW_TAIL);
+        row.in += (size_t)s * t->in_row;
+        row.rows >>= s;
+        row.out += t->out_row;
+        row.sums = row.sums ? row.sums + t->c : NULL;
+    }
+}
+
+/* How much of a tile exists. */
+enum dfn_dw_form {
+    DFN_DW_FULL,   /* all of it                                                         */
+    DFN_DW_CUT,    /* two rows of outputs, cut as the masks say                         */
+    DFN_DW_SINGLE, /* one row of outputs, cut as the masks say                          */
+    DFN_DW_REST    /* its last channels                                                 */
+};
+
+DFN_INLINE void dfn_dw_tile_of(const struct dfn_dw_tile *t, enum dfn_dw_form form,
+                               const int k, const int s)
+{
+    switch (form) {
+    case DFN_DW_FULL:
+        dfn_dw_tile(t, k, s, 2, DFN_DW_INNER);
+        break;
+    case DFN_DW_CUT:
+        dfn_dw_tile(t, k, s, 2, DFN_DW_EDGE);
+        break;
+    case DFN_DW_SINGLE:
+        dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);
+        break;
+    case DFN_DW_REST:
+        dfn_dw_tile_tail(t, k, s);
+        break;
+    }
+}
+
+typedef void dfn_dw_fn(const struct dfn_dw_tile *t, enum dfn_dw_form form);
+
+static void dfn_dw_k3_s1(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 3, 1);
+}
+
+static void dfn_dw_k3_s2(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 3, 2);
+}
+
+static void dfn_dw_k5_s1(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 5, 1);
+}
+
+static void dfn_dw_k5_s2(const struct dfn_dw_tile *t, enum dfn_dw_form form)
+{
+    dfn_dw_tile_of(t, form, 5, 2);
+}
+
+/* Bits of the places first..first+n-1 that lie in 0..size-1. */
+static unsigned dfn_dw_inside(int first, int n, int size)
+{
+    unsigned bits = 0;
+    for (int i = 0; i < n; i++)
+        bits |= (unsigned)(first + i >= 0 && first + i < size) << i;
+    return bits;
+}
+
+/* Output rows y..y+ny-1 of one image; ny is 1 or 2. */
+static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, float *out,
+                        float *sums, int y, int ny)
+{
+    static dfn_dw_fn *const fns[2][2] = {{dfn_dw_k3_s1, dfn_dw_k3_s2},
+                                         {dfn_dw_k5_s1, dfn_dw_k5_s2}};
+    dfn_dw_fn *const fn = fns[a->kernel == 5][a->stride == 2];
+    const int k = a->kernel, s = a->stride;
+    const int high = (ny - 1) * s + k, iy = y * s - a->top;
+    const unsigned all_rows = (1u << high) - 1;
+    const ptrdiff_t c = a->c;
+    struct dfn_dw_tile t = {.weight = a->weight,
+                            .bias = a->bias,
+                            .sums = sums,
+                            .c = (size_t)c,
+                            .in_row = (size_t)a->w * (size_t)c,
+                            .out_row = (size_t)a->ow * (size_t)c,
+                            .rows = dfn_dw_inside(iy, high, a->h),
+                            .ny = ny,
+                            .act = a->act};
+    if (sums)
+        memset(sums, 0, (size_t)ny * t.c * sizeof *sums);
+    for (int x = 0; x < a->ow; x += DFN_DW_X) {
+        t.nx = a->ow - x < DFN_DW_X ? a->ow - x : DFN_DW_X;
+        const int wide = (t.nx - 1) * s + k, ix = x * s - a->left;
+        t.cols = dfn_dw_inside(ix, wide, a->w);
+        t.in = image + ((ptrdiff_t)iy * a->w + ix) * c;
+        t.out = out + (ptrdiff_t)x * c;
+        const bool inner =
+            t.rows == all_rows && t.nx == DFN_DW_X && t.cols == (1u << wide) - 1;
+        fn(&t, ny == 1 ? DFN_DW_SINGLE : inner ? DFN_DW_FULL : DFN_DW_CUT);
+        if (t.c % DFN_VL)
+            fn(&t, DFN_DW_REST);
+    }
+}
+
+/* The items first..last-1 of a depthwise convolution. */
+static void dfn_dwconv(const struct dfn_dwconv_args *a, size_t first, size_t last)
+{
+    const size_t in_size = (size_t)a->h * (size_t)a->w * (size_t)a->c;
+    const size_t row = (size_t)a->ow * (size_t)a->c, oh = (size_t)a->oh;
+
+    if ((a->kernel != 3 && a->kernel != 5) || a->stride > 2) {
+        dfn_f32_dwconv__ref(a, first, last);
+        return;
+    }
+    for (size_t item = first; item < last;) {
+        const size_t y = item % oh;
+        const size_t left = oh - y < last - item ? oh - y : last - item;
+        const size_t ny = left < DFN_DW_Y ? left : DFN_DW_Y;
+        dfn_dw_rows(a, a->in + item / oh * in_size, a->out + item * row,
+                    a->sums ? a->sums + item * (size_t)a->c : NULL, (int)y, (int)ny);
+        item += ny;
+    }
+}
+
+#endif

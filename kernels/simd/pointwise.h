@@ -1,0 +1,287 @@
+/* pointwise.h - 1x1 convolution as a matrix product, for any vector. Included by one file
+ * for each instruction set, after its vec_*.h; that file defines DFN_PW_TILES, the list
+ * of its tiles as T(pixels, vectors of columns), and
+ *
+ *   dfn_pw_heights     the pixels of its tiles, greatest first, by vectors of columns
+ *   dfn_pw_cols(left)  vectors of the next group when so many columns are left
+ *
+ * Activations are read where they lie, one float broadcast to all lanes; weights lie in
+ * panels of 16 columns (DFN_LAYOUT_PANEL16), [ceil(cout / 16)][cin][16].
+ *
+ *                  w[0]   w[1]        vectors of weights of one input channel
+ *     x[0]   *    [sum]  [sum]
+ *     x[1]   *    [sum]  [sum]        the sums stay in registers over all cin
+ *     ...
+ *
+ * A sum runs over input channels in order, in pieces of DFN_PW_DEPTH whose sums are then
+ * added (one sum of 3840 terms would lose two more bits): its bits depend on cin alone,
+ * neither on the tile nor on the range of items.
+ *
+ * Loops: strips of pixels that stay in the second cache, in them groups of columns, in
+ * them tiles of pixels; so a group's weights are read from the first or second cache and
+ * a strip's activations from the second. */
+#ifndef DFN_KERNELS_SIMD_POINTWISE_H
+#define DFN_KERNELS_SIMD_POINTWISE_H
+
+#include "kernels/simd/act.h"
+
+#define DFN_PW_PANEL 16
+#define DFN_PW_DEPTH 512
+/* Floats of activations that a strip of pixels may have. */
+#define DFN_PW_STRIP 65536
+/* No tile has more sums than the machine has registers. */
+#define DFN_PW_MOST (DFN_VREGS * DFN_VL)
+
+/* What the tiles of one group of columns share. */
+struct dfn_pw_group {
+    const float *weight; /* the panel that its first column is in, at that column       */
+    const float *bias;   /* at its first column                                         */
+    size_t cin, cout;
+    int last; /* lanes of its last vector that exist, 1..DFN_VL                         */
+    enum dfn_act act;
+};
+
+/* One tile's place: rows of in, residual (or NULL) and out at the group's columns. */
+struct dfn_pw_place {
+    const float *in;       /* [rows][cin]                                               */
+    const float *residual; /* [rows][cout]                                              */
+    float *out;            /* [rows][cout]                                              */
+};
+
+/* The weights of vector j of a group for input channel i. */
+DFN_INLINE const float *dfn_pw_weight(const struct dfn_pw_group *g, size_t i, int j)
+{
+    const size_t vecs = DFN_PW_PANEL / DFN_VL, v = (size_t)j;
+    return g->weight + v / vecs * g->cin * DFN_PW_PANEL + i * DFN_PW_PANEL +
+           v % vecs * DFN_VL;
+}
+
+/* Bias, activation and residual of vector j of row r, and its way out. */
+DFN_INLINE void dfn_pw_end(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                           dfn_vec sum, int r, int j, int cols, enum dfn_act act)
+{
+    const size_t to = (size_t)r * g->cout + (size_t)j * DFN_VL;
+    const int n = j == cols - 1 ? g->last : DFN_VL;
+    dfn_vec v = vec_add(sum, vec_load_upto(g->bias + (size_t)j * DFN_VL, n));
+    v = vec_act(act, v);
+    if (at->residual)
+        v = vec_add(v, vec_load_upto(at->residual + to, n));
+    vec_store_upto(at->out + to, v, n);
+}
+
+/* The same for a tile of sums that lie in memory, [rows][cols] vectors. */
+DFN_INLINE void dfn_pw_end_tile(const struct dfn_pw_group *g,
+                                const struct dfn_pw_place *at, const float *held,
+                                int rows, int cols, const enum dfn_act act)
+{
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < cols; j++, held += DFN_VL)
+            dfn_pw_end(g, at, vec_load(held), r, j, cols, act);
+}
+
+static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            const float *held, int rows, int cols)
+{
+    if (g->act == DFN_ACT_SWISH)
+        dfn_pw_end_tile(g, at, held, rows, cols, DFN_ACT_SWISH);
+    else if (g->act == DFN_ACT_NONE)
+        dfn_pw_end_tile(g, at, held, rows, cols, DFN_ACT_NONE);
+    else
+        dfn_pw_end_tile(g, at, held, rows, cols, g->act);
+}
+
+/* sum[r][j] = the sum over the input channels i..end-1. rows and cols are constants at
+ * every call of what is below, so that the sums live in registers. */
+DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size_t i,
+                             size_t end, dfn_vec sum[][3], const int rows, const int cols)
+{
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++)
+            sum[r][j] = vec_set1(0.0f);
+    for (; i < end; i++) {
+        dfn_vec w[3];
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++)
+            w[j] = vec_load(dfn_pw_weight(g, i, j));
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++) {
+            const dfn_vec x = vec_set1(in[(size_t)r * g->cin + i]);
+#pragma GCC unroll 3
+            for (int j = 0; j < cols; j++)
+                sum[r][j] = vec_fma(x, w[j], sum[r][j]);
+        }
+    }
+}
+
+/* A tile of at most DFN_PW_DEPTH input channels: from registers straight out. */
+DFN_INLINE void dfn_pw_short(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                             const int rows, const int cols, const enum dfn_act act)
+{
+    dfn_vec sum[DFN_VREGS][3];
+
+    dfn_pw_piece(g, at->in, 0, g->cin, sum, rows, cols);
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++)
+            dfn_pw_end(g, at, sum[r][j], r, j, cols, act);
+}
+
+/* held[r][j] = sum[r][j], or += it. */
+DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][3], const bool add, const int rows,
+                            const int cols)
+{
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++, held += DFN_VL)
+            vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
+}
+
+/* Any tile: the sums of its pieces are added in memory. */
+DFN_INLINE void dfn_pw_long(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            const int rows, const int cols)
+{
+    float held[DFN_PW_MOST];
+    dfn_vec sum[DFN_VREGS][3];
+
+    size_t i = g->cin < DFN_PW_DEPTH ? g->cin : DFN_PW_DEPTH;
+    dfn_pw_piece(g, at->in, 0, i, sum, rows, cols);
+    dfn_pw_hold(held, sum, false, rows, cols);
+    for (size_t end; i < g->cin; i = end) {
+        end = g->cin - i < DFN_PW_DEPTH ? g->cin : i + DFN_PW_DEPTH;
+        dfn_pw_piece(g, at->in, i, end, sum, rows, cols);
+        dfn_pw_hold(held, sum, true, rows, cols);
+    }
+    dfn_pw_end_held(g, at, held, rows, cols);
+}
+
+/* Straight out of registers only where a mask cuts the last vector: a branch in its place
+ * makes gcc 12 keep the sums in memory, which halves the speed of the whole tile. */
+DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            const int rows, const int cols)
+{
+#if DFN_VEC_MASKS
+    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_SWISH) {
+        dfn_pw_short(g, at, rows, cols, DFN_ACT_SWISH);
+        return;
+    }
+    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_NONE) {
+        dfn_pw_short(g, at, rows, cols, DFN_ACT_NONE);
+        return;
+    }
+#endif
+    dfn_pw_long(g, at, rows, cols);
+}
+
+/* One case for each tile. */
+static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            int rows, int cols)
+{
+    switch (cols * 16 + rows) {
+#define T(r, c)                                                                          \
+    case (c)*16 + (r):                                                                   \
+        dfn_pw_tile(g, at, r, c);                                                        \
+        break;
+        DFN_PW_TILES
+#undef T
+    default:
+        break;
+    }
+}
+
+/* Multiply-adds that a tile must have in a row of weights to hide their latency. */
+#define DFN_PW_LEAST 4
+
+/* The rows of most of the tiles that cover n pixels soonest: 49 pixels are 7 x 7, not
+ * 6 x 8 and a slow single one. Counted are rows, and one for each tile's loads of
+ * weights. */
+static size_t dfn_pw_height(const unsigned char *heights, size_t n)
+{
+    size_t least = SIZE_MAX, best = 1;
+    for (const unsigned char *h = heights; *h >= DFN_PW_LEAST; h++) {
+        size_t cost = n / *h * (*h + 1u), rest = n % *h;
+        for (const unsigned char *r = h + 1; rest > 0; r++)
+            for (; *r <= rest; rest -= *r)
+                cost += (*r < DFN_PW_LEAST ? DFN_PW_LEAST : *r) + 1u;
+        if (cost < least) {
+            least = cost;
+            best = *h;
+        }
+    }
+    return best;
+}
+
+/* The pixels first..last-1 for cols vectors of columns from o on. */
+static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, size_t last,
+                           size_t o, int cols)
+{
+    const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    const size_t whole = o + (size_t)(cols - 1) * DFN_VL;
+    const unsigned char *heights = dfn_pw_heights[cols];
+    size_t rows = dfn_pw_height(heights, last - first);
+    const struct dfn_pw_group g = {
+        .weight = a->weight + o / DFN_PW_PANEL * cin * DFN_PW_PANEL + o % DFN_PW_PANEL,
+        .bias = a->bias + o,
+        .cin = cin,
+        .cout = cout,
+        .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
+        .act = a->act};
+
+    for (size_t m = first; m < last; m += rows) {
+        for (; rows > last - m; heights++)
+            rows = *heights < rows ? *heights : rows;
+        const struct dfn_pw_place at = {a->in + m * cin,
+                                        a->residual ? a->residual + m * cout + o : NULL,
+                                        a->out + m * cout + o};
+        dfn_pw_any_tile(&g, &at, (int)rows, cols);
+    }
+}
+
+#ifndef DFN_PW_COLUMNS_ONLY
+
+/* The pixels first..last-1 times their image's gate, in place; see kernels.h. */
+static void dfn_pw_gate(const struct dfn_pointwise_args *a, size_t first, size_t last)
+{
+    const size_t cin = (size_t)a->cin;
+    for (size_t m = first; m < last; m++) {
+        const float *gate = a->gate + m / (size_t)a->pixels * cin;
+        float *v = a->gated + m * cin;
+        size_t i = 0;
+        for (; i + DFN_VL <= cin; i += DFN_VL)
+            vec_store(v + i, vec_mul(vec_load(v + i), vec_load(gate + i)));
+        for (; i < cin; i++)
+            v[i] *= gate[i];
+    }
+}
+
+/* The pixels first..last-1, one strip, for all columns. */
+static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_t last)
+{
+    if (a->gate)
+        dfn_pw_gate(a, first, last);
+    for (int o = 0, cols; o < a->cout; o += cols * DFN_VL) {
+#ifdef DFN_PW_REST
+        /* Columns that vectors of half the width cover with less waste. */
+        if (DFN_PW_REST(a, first, last, o))
+            break;
+#endif
+        cols = dfn_pw_cols(a->cout - o);
+        dfn_pw_columns(a, first, last, (size_t)o, cols);
+    }
+}
+
+/* The items first..last-1 of a 1x1 convolution. */
+static void dfn_pointwise(const struct dfn_pointwise_args *a, size_t first, size_t last)
+{
+    size_t strip = DFN_PW_STRIP / (size_t)a->cin;
+    strip = strip < 56 ? 56 : strip;
+    for (size_t m = first; m < last; m += strip)
+        dfn_pw_strip(a, m, last - m < strip ? last : m + strip);
+}
+
+#endif
+
+#endif
