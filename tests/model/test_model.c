@@ -1,66 +1,14 @@
 /* test_model.c - what a loaded model holds: weights, metadata, facts; sharing it; padding
  * and the reference input. */
 #include "lib/model/model.h"
-#include "tests/model/nano.h"
+#include "tests/model/fixture.h"
 #include "tests/support/support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct test_mem mem;
-static ef_options opt;
-static struct nano nano;
-static ef_model *model;
-static ef_error err;
-
-static void setup(void)
-{
-    test_mem_init(&mem);
-    test_options(&opt, &mem);
-    nano_init(&nano);
-    assert_status(ef_model_load_memory(nano.file, nano.size, &opt, &model, &err), EF_OK,
-                  &err);
-}
-
-static void teardown(void)
-{
-    ef_model_free(model);
-    ck_assert_int_eq(mem.live, 0);
-    ck_assert_uint_eq(mem.bytes, 0);
-    nano_free(&nano);
-}
-
-/* Loads what nano's texts say after an edit. */
-static void reload(void)
-{
-    ef_model_free(model);
-    nano_assemble(&nano);
-    ck_assert(nano_repair(nano.file, nano.size));
-    assert_status(ef_model_load_memory(nano.file, nano.size, &opt, &model, &err), EF_OK,
-                  &err);
-}
-
-static void edit(const char *find, const char *replacement)
-{
-    ck_assert_msg(nano_replace(&nano, find, replacement), "%s", find);
-}
-
 /* ---- weights and facts ---- */
-
-/* Where tensor t of the nano's file should be found. */
-static const float *weights_of(const ef_model *m, int t)
-{
-    struct dfn_tensor_spec specs[64];
-    const int n = dfn_arch_tensors(&m->arch, m->blocks, m->nblocks, specs);
-    ck_assert_int_eq(n, NANO_TENSORS);
-    for (int i = 0; i < n; i++)
-        if (!strcmp(specs[i].name, nano_name(t))) {
-            ck_assert_uint_eq(specs[i].count, (uint64_t)nano_count(t));
-            return dfn_model_weight(m, specs[i].block, specs[i].role);
-        }
-    ck_abort_msg("%s is not in the architecture", nano_name(t));
-}
 
 START_TEST(weights_are_the_files)
 {

@@ -1,49 +1,11 @@
 /* test_scores.c - logits to probabilities, and the greatest of many values. */
-#include "tests/model/nano.h"
+#include "tests/model/fixture.h"
 #include "tests/support/support.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static struct test_mem mem;
-static ef_options opt;
-static struct nano nano;
-static ef_model *model;
-static ef_error err;
-
-static void setup(void)
-{
-    test_mem_init(&mem);
-    test_options(&opt, &mem);
-    nano_init(&nano);
-    assert_status(ef_model_load_memory(nano.file, nano.size, &opt, &model, &err), EF_OK,
-                  &err);
-}
-
-static void teardown(void)
-{
-    ef_model_free(model);
-    ck_assert_int_eq(mem.live, 0);
-    ck_assert_uint_eq(mem.bytes, 0);
-    nano_free(&nano);
-}
-
-/* Loads what nano's texts say after an edit. */
-static void reload(void)
-{
-    ef_model_free(model);
-    nano_assemble(&nano);
-    ck_assert(nano_repair(nano.file, nano.size));
-    assert_status(ef_model_load_memory(nano.file, nano.size, &opt, &model, &err), EF_OK,
-                  &err);
-}
-
-static void edit(const char *find, const char *replacement)
-{
-    ck_assert_msg(nano_replace(&nano, find, replacement), "%s", find);
-}
 
 /* ---- probabilities ---- */
 
