@@ -130,6 +130,10 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, int n, con
         dfn_dw_end(t, sum, ch, n, DFN_DW_Y, DFN_DW_X, DFN_ACT_SWISH);
         return;
     }
+    if (mode == DFN_DW_INNER && t->act == DFN_ACT_RELU6) {
+        dfn_dw_end(t, sum, ch, n, DFN_DW_Y, DFN_DW_X, DFN_ACT_RELU6);
+        return;
+    }
     float held[DFN_DW_Y * DFN_DW_X * DFN_VL];
 #pragma GCC unroll 2
     for (int oy = 0; oy < ny; oy++)

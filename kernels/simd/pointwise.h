@@ -168,6 +168,10 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
         dfn_pw_short(g, at, rows, cols, DFN_ACT_SWISH);
         return;
     }
+    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_RELU6) {
+        dfn_pw_short(g, at, rows, cols, DFN_ACT_RELU6);
+        return;
+    }
     if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_NONE) {
         dfn_pw_short(g, at, rows, cols, DFN_ACT_NONE);
         return;

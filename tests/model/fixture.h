@@ -1,6 +1,6 @@
-/* fixture.h - what the suites of tests/model share: a nano, the model loaded from it, and
- * the allocator that counts what they take. setup() and teardown() are the suites' checked
- * fixture. */
+/* fixture.h - what the suites of tests/model share: a nano, the model loaded from it,
+ * and the allocator that counts what they take. setup() and teardown() are the suites'
+ * checked fixture. */
 #ifndef DFN_TESTS_MODEL_FIXTURE_H
 #define DFN_TESTS_MODEL_FIXTURE_H
 
