@@ -169,8 +169,13 @@ def cmake(s: Setting, folder: Path) -> None:
     shutil.copytree(HERE / "cmake", project)
     shutil.copy(HERE / "consumer.c", project)
     build = folder / "build"
-    arguments = ["-S", str(project), "-B", str(build), f"-DCMAKE_PREFIX_PATH={moved}"]
-    run(["cmake", *arguments, "-DCMAKE_BUILD_TYPE=Release"], extra={"CC": s.compiler[-1]})
+    # Ninja is there wherever meson is; make need not be.
+    configure = ["cmake", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]
+    prefix = f"-DCMAKE_PREFIX_PATH={moved}"
+    run(
+        [*configure, "-S", str(project), "-B", str(build), prefix],
+        extra={"CC": s.compiler[-1]},
+    )
     run(["cmake", "--build", str(build)])
     judge(s, build / "shared", s.prefix, None)
     judge(s, build / "static", s.prefix, None)
@@ -182,7 +187,7 @@ def cmake(s: Setting, folder: Path) -> None:
             re.sub(r"dfnet [\d.]+ REQUIRED", f"dfnet {wanted} REQUIRED", text), encoding="utf-8"
         )
         try:
-            run(["cmake", "-S", str(project), "-B", str(folder / wanted), arguments[-1]])
+            run([*configure, "-S", str(project), "-B", str(folder / wanted), prefix])
         except Failure:
             continue
         raise Failure(f"version {s.version} is taken for {wanted}")
