@@ -179,7 +179,7 @@ def _print(
         console.print()
         console.print(report.table(case, rows, peaks.best(case.threads)))
         if busy(case, rows):
-            console.print("The machine was busy (see CPUs): these times say nothing.")
+            console.print("The machine was busy (see CPUs): some of these times say nothing.")
         if program:
             console.print(
                 f"dfnet in a C program: {program['resident_bytes'] / report.MIB:.0f} MiB resident"

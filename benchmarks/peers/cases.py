@@ -159,10 +159,10 @@ def share(macs: int, ns: float, peak: float) -> float:
 
 
 def busy(case: Case, rows: Sequence[Row]) -> bool:
-    """Whether something else had the processors: every engine waits on one thread at times, but
-    none that was alone is kept from it for a tenth of its best turn."""
-    used = [row.threads_used for row in rows if row.samples]
-    return case.threads == 1 and bool(used) and max(used) < 0.9
+    """Whether something else had the processors: an engine of one thread that is alone uses
+    all of one processor in its best turn."""
+    used = [row.threads_used for row in rows if row.samples and not row.error]
+    return case.threads == 1 and bool(used) and min(used) < 0.9
 
 
 def fastest(rows: Sequence[Row], own: str = "dfnet") -> Row | None:

@@ -115,7 +115,7 @@ def test_a_busy_machine_is_noticed() -> None:
     def rows(*used: float) -> list[Row]:
         return [Row("x", "1", threads_used=u, samples=[1]) for u in used]
 
-    assert busy(CASE, rows(0.3, 0.89)) and not busy(CASE, rows(0.3, 0.95))
+    assert busy(CASE, rows(0.99, 0.89)) and not busy(CASE, rows(0.99, 0.95))
     # An engine that uses one of two threads is no sign.
     assert not busy(Case(B0, 2, 1), rows(0.8))
     assert not busy(CASE, [Row("x", "", error="why")])
