@@ -171,7 +171,9 @@ def cmake(s: Setting, folder: Path) -> None:
     build = folder / "build"
     # Ninja is there wherever meson is; make need not be.
     configure = ["cmake", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]
-    prefix = f"-DCMAKE_PREFIX_PATH={moved}"
+    # Named outright: without dpkg-dev meson installs to lib64, where Debian's CMake does not look.
+    config = next(Path(moved).rglob("dfnetConfig.cmake"))
+    prefix = f"-Ddfnet_DIR={config.parent}"
     run(
         [*configure, "-S", str(project), "-B", str(build), prefix],
         extra={"CC": s.compiler[-1]},
