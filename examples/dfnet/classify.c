@@ -1,6 +1,7 @@
 /* classify.c - dfnet classify: pictures to rows, heat maps and a report. One bad picture
  * never stops the rest. */
 #define _XOPEN_SOURCE 700
+#include "examples/dfnet/blackbox.h"
 #include "examples/dfnet/commands.h"
 #include "examples/dfnet/escape.h"
 #include "examples/dfnet/inputs.h"
@@ -224,6 +225,51 @@ static int exit_code(const struct run *r)
     return !r->failed ? EX_DONE : r->good ? EX_SOME_FAILED : EX_ALL_FAILED;
 }
 
+/* ---- --resume: in a worker --------------------------------------------------------- */
+
+static int begin_worker(void *user)
+{
+    struct run *r = user;
+    const int code = scorer_start(&r->scorer);
+    if (!code)
+        rows_begin(&r->rows, r->o, &r->scorer);
+    return code;
+}
+
+static void file_in_worker(void *user, const char *path, const char *bad, long number,
+                           struct work_answer *a)
+{
+    struct run *r = user;
+    r->number = number - 1;
+    r->good = r->failed = 0;
+    r->met = r->no_memory = 0;
+    if (bad)
+        bad_name(r, path, bad);
+    else
+        one_picture(r, path);
+    a->status = r->failed ? ROW_FAILED : r->met ? ROW_MET : ROW_SCORED;
+    a->stop = r->stop;
+    a->no_memory = (uint32_t)r->no_memory;
+}
+
+static int resume(struct run *r, const struct options *given)
+{
+    static struct options o;
+    const struct blackbox_calls calls = {begin_worker, file_in_worker, r};
+    int code = blackbox_options(given, &o);
+    r->o = &o;
+    if (!code)
+        code = check_outputs(r);
+    if (!code)
+        code = scorer_load(&r->scorer, &o);
+    if (!code)
+        code = blackbox_run(&o, &r->scorer, &calls);
+    scorer_close(&r->scorer);
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------ */
+
 int run_classify(const struct options *o)
 {
     /* Not on the stack: its tables of faces are large. */
@@ -233,6 +279,8 @@ int run_classify(const struct options *o)
     r.o = o;
     if (!inputs_check(o))
         return EX_USAGE;
+    if (o->resume)
+        return resume(&r, o);
     int code = check_outputs(&r);
     if (!code)
         code = scorer_open(&r.scorer, o);

@@ -6,6 +6,7 @@
 #include "examples/dfnet/options.h"
 
 int run_classify(const struct options *o);
+int run_merge(const struct options *o);
 int run_info(const struct options *o);
 int run_verify(const struct options *o);
 int run_explain(const struct options *o);

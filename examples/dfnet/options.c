@@ -3,6 +3,7 @@
 #include "examples/dfnet/options.h"
 
 #include "examples/dfnet/escape.h"
+#include "examples/dfnet/fingerprint.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -21,6 +22,7 @@
 #define IN_VERIFY (1u << CMD_VERIFY)
 #define IN_EXPLAIN (1u << CMD_EXPLAIN)
 #define IN_BENCH (1u << CMD_BENCH)
+#define IN_MERGE (1u << CMD_MERGE)
 #define IN_ALL (~0u)
 
 const char rule_words[] = RULES;
@@ -106,6 +108,19 @@ static int parse_condition(const char *s, struct condition *c)
     return 0;
 }
 
+/* I/N */
+static int parse_shard(const char *s, struct options *o)
+{
+    const char *slash = strchr(s, '/');
+    char first[16];
+    if (!slash || (size_t)(slash - s) >= sizeof first)
+        return 0;
+    memcpy(first, s, (size_t)(slash - s));
+    first[slash - s] = 0;
+    return ex_parse_int(slash + 1, 1, 100000, &o->shards) &&
+           ex_parse_int(first, 1, o->shards, &o->shard);
+}
+
 static int add_model(struct options *o, const char *path, size_t length, double weight)
 {
     if (o->nmodels == MAX_MODELS || !length)
@@ -181,6 +196,14 @@ static int set_option(struct options *o, const struct option_row *row, const cha
         return o->files_from = value, *value != 0;
     case OPT_NUL:
         return o->nul = 1;
+    case OPT_RESUME:
+        return o->resume = value, *value != 0;
+    case OPT_SHARD:
+        return parse_shard(value, o);
+    case OPT_JOBS:
+        return ex_parse_int(value, 0, 64, &o->jobs);
+    case OPT_OUTPUT:
+        return o->output = value, *value != 0;
     case OPT_MAX_PIXELS:
         return parse_uint64(value, &o->lib.limits.max_pixels);
     case OPT_SIZE:
@@ -211,6 +234,45 @@ static int set_option(struct options *o, const struct option_row *row, const cha
         break;
     }
     return 0;
+}
+
+/* Options that say what is read, where rows go or how fast; models and pipelines count by
+ * their contents, not their names. --gemm and --cpu change a score's last digits only. */
+static int rows_depend_on(enum option_id id)
+{
+    switch ((int)id) {
+    case OPT_MODEL:
+    case OPT_ENSEMBLE:
+    case OPT_PIPELINE:
+    case OPT_JSON:
+    case OPT_CSV:
+    case OPT_FILES_FROM:
+    case OPT_NUL:
+    case OPT_RESUME:
+    case OPT_SHARD:
+    case OPT_JOBS:
+    case OPT_OUTPUT:
+    case OPT_THREADS:
+    case OPT_GEMM:
+    case OPT_CPU:
+    case OPT_QUIET:
+    case OPT_COLOR:
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+/* A sum, so that options may come in any order; but boxes, say, in theirs. */
+static void note_given(struct options *o, const struct option_row *row, const char *value)
+{
+    const unsigned char n = o->given[row->id];
+    o->given[row->id] = n < 255 ? (unsigned char)(n + 1) : n;
+    if (!rows_depend_on(row->id))
+        return;
+    uint64_t h = fingerprint_text(FINGERPRINT_START, row->name);
+    h = fingerprint_bytes(h, &n, sizeof n);
+    o->given_hash += fingerprint_text(h, value ? value : "");
 }
 
 void say_error(const char *place, const char *what)
@@ -269,6 +331,11 @@ static int check_together(const struct options *o, enum command_id command)
                       command);
     if (o->nul && !o->files_from)
         return refuse("--null is about", "--files-from", command);
+    if (!o->resume && (o->shards || o->given[OPT_JOBS]))
+        return refuse(o->shards ? "--shard is about" : "--jobs is about", "--resume",
+                      command);
+    if (o->resume && o->report)
+        return refuse("--resume does not go with", "--report", command);
     return 1;
 }
 
@@ -294,6 +361,7 @@ int options_parse(struct options *o, enum command_id command, int argc, char **a
             snprintf(what, sizeof what, "--%s cannot be", row->name);
             return refuse(what, optarg ? optarg : "", command);
         }
+        note_given(o, row, optarg);
     }
     o->args = argv + optind;
     o->nargs = argc - optind;

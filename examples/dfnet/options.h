@@ -71,7 +71,10 @@ struct options {
     enum color_when color;
     struct condition condition;
     /* Borrowed from argv, or NULL. */
-    const char *pipeline, *heatmap, *report, *files_from;
+    const char *pipeline, *heatmap, *report, *files_from, *resume, *output;
+    int jobs, shard, shards;      /* 0: not given; shard is 1 to shards               */
+    unsigned char given[OPTIONS]; /* how often, at most 255                           */
+    uint64_t given_hash;          /* of the options that rows depend on, in any order */
     int nul, top, times, repeat, quiet, help, version;
     char **args; /* [nargs], the rest of the command line */
     int nargs;

@@ -67,7 +67,6 @@ static int open_models(struct scorer *s)
     const struct options *o = s->o;
     const size_t n = s->pipeline ? s->plan.model_count : o->nmodels ? o->nmodels : 1;
     for (size_t i = 0; i < n; i++) {
-        ef_error err;
         s->weights[i] = o->nmodels ? o->models[i].weight : 1;
         const int code = s->pipeline ? load_planned(s, i)
                                      : load_model(o->nmodels ? o->models[i].path : NULL,
@@ -75,16 +74,24 @@ static int open_models(struct scorer *s)
         if (code)
             return code;
         s->nmodels = i + 1;
-        if (s->infos[i].fake >= 0) {
-            if (ef_classifier_create_simple(s->models[i], &o->lib, &s->classifiers[i],
-                                            &err))
-                return complain(s->infos[i].name, &err);
-        } else if (n > 1 || s->pipeline) {
+        if (s->infos[i].fake < 0 && (n > 1 || s->pipeline)) {
             say_error(s->infos[i].name,
                       "has no output that means fake, so it cannot be a "
                       "member of an ensemble or a pipeline");
             return EX_MODEL;
         }
+    }
+    return 0;
+}
+
+static int open_classifiers(struct scorer *s)
+{
+    for (size_t i = 0; i < s->nmodels; i++) {
+        ef_error err;
+        if (s->infos[i].fake >= 0 &&
+            ef_classifier_create_simple(s->models[i], &s->o->lib, &s->classifiers[i],
+                                        &err))
+            return complain(s->infos[i].name, &err);
     }
     return 0;
 }
@@ -113,14 +120,24 @@ static int open_rule(struct scorer *s)
 }
 
 /* Without a detector every picture fails with the reason, so that --json has it. */
+static int load_detector(struct scorer *s)
+{
+    const struct options *o = s->o;
+    s->whole =
+        o->whole || (s->pipeline && !o->nboxes && s->plan.detector == EF_PIPELINE_WHOLE);
+    if (o->nboxes || s->whole || s->infos[0].fake < 0)
+        return 0;
+    const ef_status st =
+        ef_detector_model_load_default(&o->lib, &s->detector_model, &s->no_detector);
+    return st == EF_E_NOMEM || st == EF_E_ARG ? complain("face detector", &s->no_detector)
+                                              : 0;
+}
+
 static int open_detector(struct scorer *s)
 {
     const struct options *o = s->o;
     ef_detector_options how;
-    ef_model *model = NULL;
-    s->whole =
-        o->whole || (s->pipeline && !o->nboxes && s->plan.detector == EF_PIPELINE_WHOLE);
-    if (o->nboxes || s->whole || !s->classifiers[0])
+    if (!s->detector_model)
         return 0;
     ef_detector_options_init(&how, sizeof how);
     if (s->pipeline && s->plan.detector == EF_PIPELINE_MTCNN) {
@@ -129,10 +146,8 @@ static int open_detector(struct scorer *s)
         how.scale = s->plan.scale;
         memcpy(how.thresholds, s->plan.thresholds, sizeof how.thresholds);
     }
-    ef_status st = ef_detector_model_load_default(&o->lib, &model, &s->no_detector);
-    if (!st)
-        st = ef_detector_create(model, &how, &o->lib, &s->detector, &s->no_detector);
-    ef_model_free(model);
+    const ef_status st = ef_detector_create(s->detector_model, &how, &o->lib,
+                                            &s->detector, &s->no_detector);
     /* What the pipeline says of the detector cannot be, whatever the picture. */
     if (st == EF_E_NOMEM || st == EF_E_ARG)
         return complain("face detector", &s->no_detector);
@@ -161,7 +176,7 @@ static int open_labels(struct scorer *s)
     return 0;
 }
 
-int scorer_open(struct scorer *s, const struct options *o)
+int scorer_load(struct scorer *s, const struct options *o)
 {
     memset(s, 0, sizeof *s);
     s->o = o;
@@ -170,6 +185,14 @@ int scorer_open(struct scorer *s, const struct options *o)
         code = open_models(s);
     if (!code)
         code = open_rule(s);
+    if (!code)
+        code = load_detector(s);
+    return code;
+}
+
+int scorer_start(struct scorer *s)
+{
+    int code = open_classifiers(s);
     if (!code)
         code = open_detector(s);
     if (!code)
@@ -186,10 +209,17 @@ int scorer_open(struct scorer *s, const struct options *o)
     return EX_NO_MEMORY;
 }
 
+int scorer_open(struct scorer *s, const struct options *o)
+{
+    const int code = scorer_load(s, o);
+    return code ? code : scorer_start(s);
+}
+
 void scorer_close(struct scorer *s)
 {
     ef_session_free(s->labels);
     ef_detector_free(s->detector);
+    ef_model_free(s->detector_model);
     for (size_t i = 0; i < MAX_MODELS; i++) {
         ef_classifier_free(s->classifiers[i]);
         ef_model_free(s->models[i]);

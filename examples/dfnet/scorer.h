@@ -35,6 +35,7 @@ struct scorer {
     ef_model_info infos[MAX_MODELS];
     ef_classifier *classifiers[MAX_MODELS]; /* one a model; NULL: not about faces */
     double weights[MAX_MODELS];
+    ef_model *detector_model;      /* NULL: none is needed, or there is none */
     ef_detector *detector;         /* NULL: none is needed, or there is none */
     ef_error no_detector;          /* why not                                */
     ef_detection found[MAX_FACES]; /* the picture's, if it found them        */
@@ -50,6 +51,10 @@ struct scorer {
 /* 0, or the exit code after a sentence on standard error. scorer_close() is due in either
  * case. */
 int scorer_open(struct scorer *s, const struct options *o);
+/* The same in two steps. What the first loads may be shared by processes that are forked
+ * before the second; only the second may start threads. */
+int scorer_load(struct scorer *s, const struct options *o);
+int scorer_start(struct scorer *s);
 void scorer_close(struct scorer *s);
 
 /* out->results stays valid until the next call. No face is no failure. */

@@ -20,7 +20,7 @@ COMMANDS = re.findall(
 
 
 def test_the_tables_are_read() -> None:
-    assert len(OPTIONS) > 20 and len(COMMANDS) == 8
+    assert len(OPTIONS) > 20 and len(COMMANDS) == 9
 
 
 def test_info(dfnet: Run, tiny: Path) -> None:
