@@ -1,55 +1,118 @@
-/* pack.c - see pack.h. Called once for each tensor and layout, never in a run. */
+/* pack.c - see pack.h. Called while a model is loaded or a session made, never in a run.
+ */
 #include "kernels/pack.h"
 
-/* Columns of a panel; 0 for the other layouts. */
-static size_t panel_of(enum dfn_layout layout)
+#include <string.h>
+
+int dfn_pack_panel(enum dfn_layout layout)
 {
     return layout == DFN_LAYOUT_PANEL8 ? 8 : layout == DFN_LAYOUT_PANEL16 ? 16 : 0;
 }
 
 size_t dfn_pack_count(enum dfn_layout layout, int cout, int cin, int kernel)
 {
-    const size_t panel = panel_of(layout), n = (size_t)cout;
+    const size_t panel = (size_t)dfn_pack_panel(layout), n = (size_t)cout;
     const size_t columns = panel ? (n + panel - 1) / panel * panel : n;
     return columns * (size_t)cin * (size_t)kernel * (size_t)kernel;
 }
 
-/* [cout][cin][taps] -> [taps][cin][cout]. Depthwise is the case cin = 1. */
-static void pack_hwio(size_t cout, size_t cin, size_t taps, const float *src, float *dst)
+/* The address of a weight is where its output begins, and for each input and tap a step.
+ */
+struct steps {
+    size_t cin, taps, input, tap;
+};
+
+static struct steps steps_of(const struct dfn_pack_shape *s)
 {
-    for (size_t o = 0; o < cout; o++)
-        for (size_t i = 0; i < cin; i++)
-            for (size_t t = 0; t < taps; t++)
-                dst[(t * cin + i) * cout + o] = src[(o * cin + i) * taps + t];
+    const size_t cin = (size_t)s->cin, taps = (size_t)s->kernel * (size_t)s->kernel;
+    const size_t panel = (size_t)dfn_pack_panel(s->layout);
+    const size_t columns = panel ? panel : (size_t)s->cout;
+    if (s->layout == DFN_LAYOUT_PLAIN)
+        return (struct steps){cin, taps, taps, 1};
+    return (struct steps){cin, taps, columns, cin * columns};
 }
 
-/* [cout][cin][taps] -> [ceil(cout / panel)][taps][cin][panel]. */
-static void pack_panels(size_t panel, size_t cout, size_t cin, size_t taps,
-                        const float *src, float *dst)
+static size_t begin_of(const struct dfn_pack_shape *s, const struct steps *k, size_t o)
 {
-    for (size_t first = 0; first < cout; first += panel)
-        for (size_t t = 0; t < taps; t++)
-            for (size_t i = 0; i < cin; i++)
-                for (size_t o = first; o < first + panel; o++)
-                    *dst++ = o < cout ? src[(o * cin + i) * taps + t] : 0.0f;
+    const size_t panel = (size_t)dfn_pack_panel(s->layout);
+    if (s->layout == DFN_LAYOUT_PLAIN)
+        return o * k->cin * k->taps;
+    return panel ? o / panel * panel * k->cin * k->taps + o % panel : o;
+}
+
+size_t dfn_pack_at(const struct dfn_pack_shape *s, size_t o, size_t i, size_t t)
+{
+    const struct steps k = steps_of(s);
+    return begin_of(s, &k, o) + i * k.input + t * k.tap;
+}
+
+/* n weights of output o from number `from` of its cin * taps on. */
+static void pack_row(const struct dfn_pack_shape *s, const struct steps *k, size_t o,
+                     size_t from, size_t n, const float *src, float *dst)
+{
+    float *to = dst + begin_of(s, k, o);
+    size_t i = from / k->taps, t = from % k->taps;
+    for (size_t e = 0; e < n; e++) {
+        to[i * k->input + t * k->tap] = src[e];
+        if (++t == k->taps) {
+            t = 0;
+            i++;
+        }
+    }
+}
+
+/* A whole panel: [panel][cin][taps] -> [taps][cin][panel]. panel is a constant. */
+static inline void pack_panel(const struct steps *k, const float *src, float *dst,
+                              const size_t panel)
+{
+    const size_t row = k->cin * k->taps;
+    for (size_t t = 0; t < k->taps; t++)
+        for (size_t i = 0; i < k->cin; i++, dst += panel)
+            for (size_t j = 0; j < panel; j++)
+                dst[j] = src[j * row + i * k->taps + t];
+}
+
+void dfn_pack_part(const struct dfn_pack_shape *s, size_t first, size_t n,
+                   const float *src, float *dst)
+{
+    const struct steps k = steps_of(s);
+    const size_t row = k.cin * k.taps, panel = (size_t)dfn_pack_panel(s->layout);
+    if (s->layout == DFN_LAYOUT_PLAIN) {
+        memcpy(dst + first, src, n * sizeof *src);
+        return;
+    }
+    for (size_t done; n; first += done, src += done, n -= done) {
+        const size_t o = first / row, from = first % row;
+        if (panel && !from && o % panel == 0 && n >= panel * row) {
+            done = panel * row;
+            if (panel == 16)
+                pack_panel(&k, src, dst + o * row, 16);
+            else
+                pack_panel(&k, src, dst + o * row, 8);
+        } else {
+            done = row - from < n ? row - from : n;
+            pack_row(s, &k, o, from, done, src, dst);
+        }
+    }
+}
+
+void dfn_pack_gaps(const struct dfn_pack_shape *s, float *dst)
+{
+    const size_t panel = (size_t)dfn_pack_panel(s->layout), cout = (size_t)s->cout;
+    const size_t row = (size_t)s->cin * (size_t)s->kernel * (size_t)s->kernel;
+    if (!panel || cout % panel == 0)
+        return;
+    float *last = dst + cout / panel * panel * row;
+    for (size_t i = 0; i < row; i++)
+        for (size_t j = cout % panel; j < panel; j++)
+            last[i * panel + j] = 0.0f;
 }
 
 void dfn_pack(enum dfn_layout layout, int cout, int cin, int kernel, const float *src,
               float *dst)
 {
-    const size_t taps = (size_t)kernel * (size_t)kernel;
-    switch (layout) {
-    case DFN_LAYOUT_TAPS:
-    case DFN_LAYOUT_HWIO:
-        pack_hwio((size_t)cout, (size_t)cin, taps, src, dst);
-        break;
-    case DFN_LAYOUT_PANEL8:
-    case DFN_LAYOUT_PANEL16:
-        pack_panels(panel_of(layout), (size_t)cout, (size_t)cin, taps, src, dst);
-        break;
-    case DFN_LAYOUT_PLAIN:
-        for (size_t i = 0; i < dfn_pack_count(layout, cout, cin, kernel); i++)
-            dst[i] = src[i];
-        break;
-    }
+    const struct dfn_pack_shape s = {layout, cout, cin, kernel};
+    const size_t row = (size_t)cin * (size_t)kernel * (size_t)kernel;
+    dfn_pack_part(&s, 0, (size_t)cout * row, src, dst);
+    dfn_pack_gaps(&s, dst);
 }

@@ -1,20 +1,48 @@
 /* mem.c - the allocator hook with alignment on top. Called by every layer that owns
  * memory. See mem.h for the layout of a block. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "lib/base/mem.h"
 
 #include "lib/base/attr.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct head {
     void *base;  /* what the hook's alloc returned                      */
     size_t size; /* what the caller asked for                           */
 };
 
+/* Blocks of these sizes ask for huge pages: one page fault instead of 512. Not larger
+ * ones: a virtual machine that hands free memory back to its host waits longer for so
+ * much of it than the faults take (benchmarks/README.md). */
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_MOST ((size_t)32 << 20)
+
+/* malloc(), on huge pages where that helps and the system has them. The part of a page at
+ * the end stays on small ones, so that nothing more is resident than was asked for. */
+static void *plain_alloc(size_t size)
+{
+#ifdef MADV_HUGEPAGE
+    void *block;
+    if (size >= HUGE_PAGE && size <= HUGE_MOST) {
+        const int saved = errno;
+        if (posix_memalign(&block, HUGE_PAGE, size))
+            block = NULL;
+        else
+            madvise(block, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+        errno = saved;
+        return block;
+    }
+#endif
+    return malloc(size);
+}
+
 static void *hook_alloc(const ef_allocator *a, size_t size)
 {
-    return a && a->alloc ? a->alloc(a->user, size) : malloc(size);
+    return a && a->alloc ? a->alloc(a->user, size) : plain_alloc(size);
 }
 
 void *dfn_alloc(const ef_allocator *a, size_t size)

@@ -10,19 +10,21 @@ void dfn_heatmap_direction(const ef_model *model, double *weights, double *bias)
 {
     const int outputs = model->arch.outputs, head = model->arch.head;
     const int fake = model->meta.fake;
-    const float *w = dfn_model_weight(model, -1, DFN_CLASSIFIER_W); /* [outputs][head] */
-    const float *b = dfn_model_weight(model, -1, DFN_CLASSIFIER_B); /* [outputs]       */
+    const float *w = dfn_model_weight(model, -1, DFN_CLASSIFIER_W); /* packed    */
+    const float *b = dfn_model_weight(model, -1, DFN_CLASSIFIER_B); /* [outputs] */
+    const struct dfn_pack_shape s = {dfn_model_layout(model, DFN_CLASSIFIER_W, outputs),
+                                     outputs, head, 1};
     const double others = model->meta.softmax ? -1.0 / (outputs - 1) : 0;
 
     *bias = b[fake];
     for (int c = 0; c < head; c++)
-        weights[c] = w[(size_t)fake * (size_t)head + (size_t)c];
+        weights[c] = w[dfn_pack_at(&s, (size_t)fake, (size_t)c, 0)];
     for (int o = 0; o < outputs && others != 0; o++) {
         if (o == fake)
             continue;
         *bias += others * b[o];
         for (int c = 0; c < head; c++)
-            weights[c] += others * w[(size_t)o * (size_t)head + (size_t)c];
+            weights[c] += others * w[dfn_pack_at(&s, (size_t)o, (size_t)c, 0)];
     }
 }
 

@@ -5,12 +5,18 @@
  *   length | header, <= 4 MiB | data, tensor after tensor through a small buffer
  *          '- metadata -> arch -> the tensors that must be there, in which shape
  *
+ * Each tensor goes into the store in the layout that this machine's kernels want
+ * (model.h): 16 rows of a matrix are read, hashed, checked and put in place while they
+ * are in the second-level cache, and no second copy is ever made.
+ *
  * Memory: the header goes before the weights come. Whatever a number in the file asks for
  * has been compared with the bytes that really are there: the tensors' table with the
  * header's length, reference logits and labels with their count, the store with the
  * data's size, which must be the sum of the shapes. README.md, "Memory", has the bound.
  *
  * Bytes are put together by shifts, so that big-endian machines read the same numbers. */
+#include "kernels/cpu.h"
+#include "kernels/kernels.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/base/number.h"
@@ -27,12 +33,15 @@
 /* "a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]} has 52 bytes. */
 #define LEAST_ENTRY 52
 
-/* F32 is read straight into the store, in pieces that stay in the second-level cache
- * between reading, hashing and checking. */
-#define DIRECT_CHUNK ((size_t)256 << 10)
+/* F32 that keeps its layout is read straight into the store, in pieces that stay in the
+ * second-level cache between reading, hashing and checking; what changes its layout goes
+ * through a block of this size, or less if no tensor is so large. */
+#define CHUNK ((size_t)256 << 10)
 /* F16, and everything if nothing is kept, goes through the stack: small threads have 128
  * KiB. */
 #define STACK_CHUNK ((size_t)16 << 10)
+/* Rows that are put in place together: the columns of the widest panel. */
+#define ROWS 16
 
 struct loader {
     const ef_options *opt;
@@ -56,6 +65,9 @@ struct loader {
     size_t table_size;
     int nspecs;
     size_t store_floats;
+
+    float *chunk; /* [chunk_floats]; NULL if nothing changes its layout                 */
+    size_t chunk_floats;
 
     uint64_t live, peak; /* by the allocator hook's count, as if everything were kept */
 };
@@ -182,20 +194,45 @@ static ef_status take_table(struct loader *l)
     return EF_OK;
 }
 
-/* Where each tensor will stand. The header has proved that their bytes are in the file.
- */
+/* A tensor as the store has it. */
+static struct dfn_pack_shape shape_of(const struct loader *l,
+                                      const struct dfn_tensor_spec *spec)
+{
+    const struct dfn_pack_shape s = {
+        dfn_model_layout(l->model, spec->role, spec->shape[0]), spec->shape[0],
+        spec->ndim > 1 ? spec->shape[1] : 1, spec->ndim > 2 ? spec->shape[2] : 1};
+    return s;
+}
+
+static size_t packed_floats(const struct loader *l, const struct dfn_tensor_spec *spec)
+{
+    const struct dfn_pack_shape s = shape_of(l, spec);
+    return s.layout == DFN_LAYOUT_PLAIN
+               ? (size_t)spec->count
+               : dfn_pack_count(s.layout, s.cout, s.cin, s.kernel);
+}
+
+/* Where each tensor will stand. The header has proved that their bytes are in the file,
+ * and a layout at most doubles them. */
 static ef_status place_tensors(struct loader *l)
 {
+    const uint64_t most = SIZE_MAX / 8 / sizeof(float);
     size_t at = 0;
     for (int i = 0; i < l->nspecs; i++) {
         const uint64_t size = l->specs[i].count;
         l->offsets[i] = at;
-        if (size > SIZE_MAX / 8 / sizeof(float) - at)
+        if (at > most || size > most - at)
             return dfn_fail(l->err, EF_E_LIMIT, "data",
                             "is larger than the memory of this machine can be");
-        at += dfn_align_up((size_t)size * sizeof(float)) / sizeof(float);
+        at +=
+            dfn_align_up(packed_floats(l, &l->specs[i]) * sizeof(float)) / sizeof(float);
+        if (size > l->chunk_floats &&
+            shape_of(l, &l->specs[i]).layout != DFN_LAYOUT_PLAIN)
+            l->chunk_floats = (size_t)size;
         l->model->parameters += size;
     }
+    if (l->chunk_floats > CHUNK / sizeof(float))
+        l->chunk_floats = CHUNK / sizeof(float);
     l->store_floats = at;
     return EF_OK;
 }
@@ -260,10 +297,10 @@ static bool decode_f16(const uint8_t *bytes, float *out, size_t n)
     return !bad;
 }
 
-/* count elements to out [count], or nowhere if out is NULL. *finite stays as it is or
- * becomes false. */
-static ef_status read_tensor(struct loader *l, const struct dfn_tensor_spec *spec,
-                             bool f16, float *out, bool *finite)
+/* The next n elements of a tensor as floats to out, or nowhere if out is NULL. *finite
+ * stays as it is or becomes false. */
+static ef_status read_floats(struct loader *l, const char *name, bool f16, float *out,
+                             size_t n, bool *finite)
 {
     union {
         uint8_t bytes[STACK_CHUNK];
@@ -271,22 +308,55 @@ static ef_status read_tensor(struct loader *l, const struct dfn_tensor_spec *spe
     } buffer;
     const size_t element = f16 ? 2 : 4;
     const bool direct = out && !f16;
-    const size_t most = (direct ? DIRECT_CHUNK : STACK_CHUNK) / element;
-    for (uint64_t left = spec->count; left;) {
-        const size_t n = left < most ? (size_t)left : most;
+    const size_t most = (direct ? CHUNK : STACK_CHUNK) / element;
+    for (size_t now; n; n -= now) {
+        now = n < most ? n : most;
         uint8_t *to = direct ? (uint8_t *)out : buffer.bytes;
-        const ef_status st =
-            dfn_source_read(&l->src, to, n * element, spec->name, l->err);
+        const ef_status st = dfn_source_read(&l->src, to, now * element, name, l->err);
         if (st)
             return st;
-        dfn_hash_update(&l->hash, to, n * element);
-        const bool good = f16 ? decode_f16(to, out, n)
-                              : decode_f32(to, direct ? out : buffer.floats, n);
+        dfn_hash_update(&l->hash, to, now * element);
+        const bool good = f16 ? decode_f16(to, out, now)
+                              : decode_f32(to, direct ? out : buffer.floats, now);
         *finite = *finite && good;
-        out = out ? out + n : NULL;
-        left -= n;
+        out = out ? out + now : NULL;
     }
     return EF_OK;
+}
+
+/* Elements to read at once: whole panels where they fit into the chunk, else whole rows,
+ * else what fits. */
+static size_t at_once(const struct loader *l, size_t row)
+{
+    const size_t rows = l->chunk_floats / row;
+    return !rows ? l->chunk_floats : rows < ROWS ? rows * row : rows / ROWS * ROWS * row;
+}
+
+/* The whole tensor to out, in the layout of its shape. */
+static ef_status read_packed(struct loader *l, const struct dfn_tensor_spec *spec,
+                             bool f16, float *out, bool *finite)
+{
+    const struct dfn_pack_shape s = shape_of(l, spec);
+    const size_t row = (size_t)s.cin * (size_t)s.kernel * (size_t)s.kernel;
+    const size_t most = at_once(l, row), all = (size_t)spec->count;
+    for (size_t first = 0, n; first < all; first += n) {
+        n = all - first < most ? all - first : most;
+        const ef_status st = read_floats(l, spec->name, f16, l->chunk, n, finite);
+        if (st)
+            return st;
+        dfn_pack_part(&s, first, n, l->chunk, out);
+    }
+    dfn_pack_gaps(&s, out);
+    return EF_OK;
+}
+
+/* The whole tensor to out, or nowhere if that is NULL. */
+static ef_status read_tensor(struct loader *l, const struct dfn_tensor_spec *spec,
+                             bool f16, float *out, bool *finite)
+{
+    return out && shape_of(l, spec).layout != DFN_LAYOUT_PLAIN
+               ? read_packed(l, spec, f16, out, finite)
+               : read_floats(l, spec->name, f16, out, (size_t)spec->count, finite);
 }
 
 static ef_status check_hash(struct loader *l)
@@ -297,6 +367,14 @@ static ef_status check_hash(struct loader *l)
         return dfn_fail(l->err, EF_E_FORMAT, "metadata " DFN_KEY_HASH,
                         "the hash of the file is %s: the file is damaged", m->hash);
     return EF_OK;
+}
+
+/* Up to the next tensor: no run may depend on what the allocator left there. */
+static void clear_gap(const struct loader *l, int i, float *out)
+{
+    const size_t used = packed_floats(l, &l->specs[i]);
+    const size_t end = i + 1 < l->nspecs ? l->offsets[i + 1] : l->store_floats;
+    memset(out + used, 0, (end - l->offsets[i] - used) * sizeof *out);
 }
 
 static ef_status read_data(struct loader *l)
@@ -315,9 +393,7 @@ static ef_status read_data(struct loader *l)
             bad = spec->name;
         if (!out)
             continue;
-        /* Up to the next tensor: no run may depend on what the allocator left there. */
-        const size_t end = at + 1 < l->nspecs ? l->offsets[at + 1] : l->store_floats;
-        memset(out + spec->count, 0, (end - l->offsets[at] - spec->count) * sizeof *out);
+        clear_gap(l, at, out);
         m->weights[place_of(m, spec)] = out;
     }
     ef_status st = dfn_source_check_end(&l->src, l->err);
@@ -346,13 +422,30 @@ static ef_status take_rest(struct loader *l)
     memset(m->weights, 0, weights);
     if (!l->keep) {
         count(l, l->store_floats * sizeof(float));
+        if (l->chunk_floats)
+            count(l, l->chunk_floats * sizeof(float));
         return EF_OK;
     }
     m->store = take(l, l->store_floats * sizeof(float));
-    return m->store ? EF_OK : EF_E_NOMEM;
+    if (m->store && l->chunk_floats)
+        l->chunk = take(l, l->chunk_floats * sizeof(float));
+    return m->store && (l->chunk || !l->chunk_floats) ? EF_OK : EF_E_NOMEM;
 }
 
 /* ---- the whole ---- */
+
+/* What the kernels want that sessions with the model's own options will run. */
+static void choose_layouts(ef_model *m)
+{
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, dfn_cpu_detect() & m->opt.cpu_mask);
+    const bool blas = m->opt.gemm == EF_GEMM_OPENBLAS && dfn_blas_threads();
+    m->layouts[DFN_KIND_CONV] = k.op[DFN_OP_CONV].layout;
+    m->layouts[DFN_KIND_DEPTHWISE] = k.op[DFN_OP_DWCONV].layout;
+    m->layouts[DFN_KIND_POINTWISE] =
+        k.op[blas ? DFN_OP_POINTWISE_BLAS : DFN_OP_POINTWISE].layout;
+    m->layouts[DFN_KIND_DENSE] = k.op[DFN_OP_FC].layout;
+}
 
 static ef_status create(struct loader *l)
 {
@@ -365,6 +458,7 @@ static ef_status create(struct loader *l)
         return dfn_fail(l->err, EF_E_NOMEM, "memory", "no memory for a lock");
     }
     m->opt = *l->opt;
+    choose_layouts(m);
     atomic_init(&m->users, 1);
     m->file_bytes = l->src.size;
     l->model = m;
@@ -391,6 +485,7 @@ static ef_status run(struct loader *l, const char *where, ef_model **out)
     const ef_status st = load(l);
     dfn_free(&l->opt->allocator, l->header);
     dfn_free(&l->opt->allocator, l->table);
+    dfn_free(&l->opt->allocator, l->chunk);
     if (st) {
         dfn_error_prefix(l->err, where);
         dfn_model_unref(l->model);
@@ -422,6 +517,25 @@ ef_status dfn_model_load_regular(int fd, uint64_t offset, uint64_t size,
                        .err = err,
                        .keep = keep};
     return run(&l, where, out);
+}
+
+enum dfn_layout dfn_model_layout(const ef_model *m, enum dfn_role role, int cout)
+{
+    static const unsigned char kinds[DFN_ROLES] = {
+        [DFN_STEM_W] = DFN_KIND_CONV + 1,
+        [DFN_CONV_W] = DFN_KIND_CONV + 1,
+        [DFN_DEPTHWISE_W] = DFN_KIND_DEPTHWISE + 1,
+        [DFN_EXPAND_W] = DFN_KIND_POINTWISE + 1,
+        [DFN_PROJECT_W] = DFN_KIND_POINTWISE + 1,
+        [DFN_HEAD_W] = DFN_KIND_POINTWISE + 1,
+        [DFN_SE_REDUCE_W] = DFN_KIND_DENSE + 1,
+        [DFN_SE_EXPAND_W] = DFN_KIND_DENSE + 1,
+        [DFN_CLASSIFIER_W] = DFN_KIND_DENSE + 1,
+    };
+    if (m->meta.detector || !kinds[role])
+        return DFN_LAYOUT_PLAIN;
+    const enum dfn_layout layout = m->layouts[kinds[role] - 1];
+    return 2 * cout < dfn_pack_panel(layout) ? DFN_LAYOUT_PLAIN : layout;
 }
 
 static void destroy(ef_model *m)

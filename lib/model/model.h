@@ -4,6 +4,7 @@
 #ifndef DFN_MODEL_MODEL_H
 #define DFN_MODEL_MODEL_H
 
+#include "kernels/pack.h"
 #include "lib/base/options.h"
 #include "lib/model/arch.h"
 #include "lib/model/detector.h"
@@ -75,8 +76,16 @@ struct dfn_pair {
     const char *key, *value;
 };
 
-struct dfn_packed; /* lib/plan/pack.h: weights in the layout that a set of kernels wants
-                    */
+struct dfn_packed; /* lib/plan/packcache.c: weights in a layout that the store has not  */
+
+/* Layers by the kernel that takes their weights. */
+enum dfn_kind {
+    DFN_KIND_CONV,
+    DFN_KIND_DEPTHWISE,
+    DFN_KIND_POINTWISE,
+    DFN_KIND_DENSE, /* squeeze-excite, classifier                                       */
+    DFN_KINDS
+};
 
 struct ef_model {
     ef_options opt; /* of the load: allocator and log                                   */
@@ -90,7 +99,10 @@ struct ef_model {
     void *arrays;           /* one block: meta.ref_logits, meta.labels                  */
     char hash[33];
     uint64_t file_bytes, bytes_needed, parameters;
-    float *store; /* every tensor, float32, each on DFN_ALIGN bytes, canonical order    */
+    enum dfn_layout layouts[DFN_KINDS]; /* ask dfn_model_layout()                       */
+    /* Every tensor, float32, each on DFN_ALIGN bytes, canonical order, in the layout that
+     * dfn_model_layout() says. */
+    float *store;
     /* weights[(block + 1) * DFN_ROLES + role], NULL where the network has none; shapes as
      * dfn_arch_tensors() says. A detector: weights[layer * DFN_PARTS + part]. */
     const float **weights;
@@ -100,7 +112,12 @@ struct ef_model {
     void (*free_packs)(ef_model *model); /* set by pack.c with its first entry          */
 };
 
-/* Weight or bias of a block (-1: stem, head, classifier). */
+/* The layout in which the store has a tensor with cout outputs: that of the kernels which
+ * the model's own options choose on this machine, DFN_LAYOUT_PLAIN for biases, everything
+ * of a detector, and where panels would more than double it. */
+enum dfn_layout dfn_model_layout(const ef_model *m, enum dfn_role role, int cout);
+
+/* Weight or bias of a block (-1: stem, head, classifier), in that layout. */
 static inline const float *dfn_model_weight(const ef_model *m, int block,
                                             enum dfn_role role)
 {

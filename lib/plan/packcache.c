@@ -1,4 +1,5 @@
-/* packcache.c - see packcache.h. A list is enough: a model has some hundred tensors, and
+/* packcache.c - see packcache.h. Mostly empty: the store has the layouts of this
+ * machine's kernels (model.h). A list is enough: a model has some hundred tensors, and
  * sessions look things up only while they are created. */
 #include "lib/plan/packcache.h"
 
@@ -22,6 +23,21 @@ static void free_packs(ef_model *m)
     m->packs = NULL;
 }
 
+/* From the store's layout, one output after the other, to the one that is wanted. */
+static void convert(const ef_model *m, const struct dfn_pack_want *w, float *out)
+{
+    const size_t inputs = (size_t)w->cin, taps = (size_t)w->kernel * (size_t)w->kernel;
+    const struct dfn_pack_shape to = {w->layout, w->cout, w->cin, w->kernel};
+    struct dfn_pack_shape from = to;
+    from.layout = dfn_model_layout(m, w->role, w->cout);
+    const float *store = dfn_model_weight(m, w->block, w->role);
+    for (size_t o = 0; o < (size_t)w->cout; o++)
+        for (size_t i = 0; i < inputs; i++)
+            for (size_t t = 0; t < taps; t++)
+                out[dfn_pack_at(&to, o, i, t)] = store[dfn_pack_at(&from, o, i, t)];
+    dfn_pack_gaps(&to, out);
+}
+
 static ef_status make(ef_model *m, const struct dfn_pack_want *w, struct dfn_packed **out,
                       ef_error *err)
 {
@@ -39,8 +55,7 @@ static ef_status make(ef_model *m, const struct dfn_pack_want *w, struct dfn_pac
     p->block = w->block;
     p->role = w->role;
     p->layout = w->layout;
-    dfn_pack(w->layout, w->cout, w->cin, w->kernel,
-             dfn_model_weight(m, w->block, w->role), p->data);
+    convert(m, w, p->data);
     p->next = m->packs;
     m->packs = p;
     m->free_packs = free_packs;
@@ -51,7 +66,7 @@ static ef_status make(ef_model *m, const struct dfn_pack_want *w, struct dfn_pac
 ef_status dfn_pack_get(const ef_model *model, const struct dfn_pack_want *w,
                        const float **out, ef_error *err)
 {
-    if (w->layout == DFN_LAYOUT_PLAIN) {
+    if (w->layout == dfn_model_layout(model, w->role, w->cout)) {
         *out = dfn_model_weight(model, w->block, w->role);
         return EF_OK;
     }

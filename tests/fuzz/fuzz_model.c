@@ -95,7 +95,8 @@ static void load(const uint8_t *data, size_t size)
     expect(st == EF_OK || st == EF_E_FORMAT || st == EF_E_VERSION ||
                st == EF_E_UNSUPPORTED,
            "a status that bytes cannot cause");
-    expect(count.peak <= 4 * size + 65536, "more memory than the file's size allows");
+    expect(count.peak <= 4 * size + (320 << 10),
+           "more memory than the file's size allows");
     if (!st) {
         expect(count.peak == info.bytes_needed, "bytes_needed is wrong");
         use(model, &info);

@@ -442,6 +442,42 @@ START_TEST(pointwise_by_the_identity_copies)
 }
 END_TEST
 
+START_TEST(packing_in_pieces_is_packing)
+{
+    static const enum dfn_layout layouts[] = {DFN_LAYOUT_PLAIN, DFN_LAYOUT_TAPS,
+                                              DFN_LAYOUT_HWIO, DFN_LAYOUT_PANEL8,
+                                              DFN_LAYOUT_PANEL16};
+    uint64_t s = (uint64_t)_i + 1;
+    const enum dfn_layout layout = layouts[test_random_int(&s, 0, 4)];
+    const bool depthwise = layout == DFN_LAYOUT_TAPS;
+    const struct dfn_pack_shape shape = {layout, test_random_int(&s, 1, 70),
+                                         depthwise ? 1 : test_random_int(&s, 1, 9),
+                                         test_random_int(&s, 1, 3)};
+    const size_t taps = (size_t)(shape.kernel * shape.kernel), cin = (size_t)shape.cin;
+    const size_t all = (size_t)shape.cout * cin * taps;
+    const size_t packed = dfn_pack_count(layout, shape.cout, shape.cin, shape.kernel);
+    float *plain = malloc(all * sizeof *plain), *out = malloc(packed * sizeof *out);
+    for (size_t i = 0; i < all; i++)
+        plain[i] = (float)(i + 1);
+    for (size_t i = 0; i < packed; i++)
+        out[i] = -1;
+    for (size_t first = 0, n; first < all; first += n) {
+        n = (size_t)test_random_int(&s, 1, (int)(all - first));
+        dfn_pack_part(&shape, first, n, plain + first, out);
+    }
+    dfn_pack_gaps(&shape, out);
+    size_t zeros = 0;
+    for (size_t i = 0; i < packed; i++)
+        zeros += out[i] == 0;
+    ck_assert_uint_eq(zeros, packed - all);
+    for (size_t i = 0; i < all; i++)
+        ck_assert(out[dfn_pack_at(&shape, i / (cin * taps), i / taps % cin, i % taps)] ==
+                  plain[i]);
+    free(plain);
+    free(out);
+}
+END_TEST
+
 /* CPU levels of the activations' tests; one that this machine lacks falls back. */
 static const uint32_t levels[] = {0, DFN_CPU_AVX2, DFN_CPU_AVX2 | DFN_CPU_AVX512};
 
@@ -545,6 +581,7 @@ int main(void)
     tcase_add_loop_test(t, random_shapes, 0, (int)count);
     tcase_add_test(t, depthwise_counts_and_shifts);
     tcase_add_test(t, pointwise_by_the_identity_copies);
+    tcase_add_loop_test(t, packing_in_pieces_is_packing, 0, 200);
     tcase_add_loop_test(t, activations_at_their_edges, 0, 3);
     tcase_add_loop_test(t, activations_of_every_level, 0, 3);
     tcase_add_test(t, softmax_far_from_zero);

@@ -41,15 +41,18 @@ void edit(const char *find, const char *replacement)
     ck_assert_msg(nano_replace(&nano, find, replacement), "%s", find);
 }
 
-/* Where tensor t of the nano's file should be found. */
-const float *weights_of(const ef_model *m, int t)
+const float *weights_of(const ef_model *m, int t, struct dfn_pack_shape *shape)
 {
     struct dfn_tensor_spec specs[64];
     const int n = dfn_arch_tensors(&m->arch, m->blocks, m->nblocks, specs);
     ck_assert_int_eq(n, NANO_TENSORS);
     for (int i = 0; i < n; i++)
         if (!strcmp(specs[i].name, nano_name(t))) {
-            ck_assert_uint_eq(specs[i].count, (uint64_t)nano_count(t));
+            const struct dfn_tensor_spec *s = &specs[i];
+            ck_assert_uint_eq(s->count, (uint64_t)nano_count(t));
+            *shape = (struct dfn_pack_shape){dfn_model_layout(m, s->role, s->shape[0]),
+                                             s->shape[0], s->ndim > 1 ? s->shape[1] : 1,
+                                             s->ndim > 2 ? s->shape[2] : 1};
             return dfn_model_weight(m, specs[i].block, specs[i].role);
         }
     ck_abort_msg("%s is not in the architecture", nano_name(t));

@@ -24,7 +24,7 @@ void reload(void);
 /* Replaces a text in nano's header, or fails. */
 void edit(const char *find, const char *replacement);
 
-/* Where tensor t of the nano's file should be found in m. */
-const float *weights_of(const ef_model *m, int t);
+/* Where tensor t of the nano's file should be found in m, and in which shape. */
+const float *weights_of(const ef_model *m, int t, struct dfn_pack_shape *shape);
 
 #endif

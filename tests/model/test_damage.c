@@ -169,7 +169,7 @@ END_TEST
 START_TEST(memory_is_bounded_by_the_file)
 {
     /* lib/model/README.md, "Memory": whatever the bytes say. */
-    const size_t bound = 4 * nano.size + 65536;
+    const size_t bound = 4 * nano.size + (320 << 10);
     uint64_t state = 11;
     for (int i = 0; i < (int)(20000 / stride); i++) {
         uint8_t *copy = malloc(nano.size);

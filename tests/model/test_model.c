@@ -15,14 +15,19 @@ START_TEST(weights_are_the_files)
     uint64_t parameters = 0;
     int used = 0;
     for (int t = 0; t < NANO_TENSORS; t++) {
-        const float *w = weights_of(model, t);
+        struct dfn_pack_shape s;
+        const float *w = weights_of(model, t, &s);
         ck_assert_ptr_nonnull(w);
         ck_assert_uint_eq((uintptr_t)w % 64, 0);
-        for (int i = 0; i < nano_count(t); i++)
-            ck_assert_msg(w[i] == nano_value(t, i), "%s[%d]: %g", nano_name(t), i,
-                          (double)w[i]);
+        const int taps = s.kernel * s.kernel, row = s.cin * taps;
+        for (int i = 0; i < nano_count(t); i++) {
+            const size_t at = dfn_pack_at(&s, (size_t)(i / row), (size_t)(i % row / taps),
+                                          (size_t)(i % taps));
+            ck_assert_msg(w[at] == nano_value(t, i), "%s[%d]: %g", nano_name(t), i,
+                          (double)w[at]);
+        }
         /* Behind it zeros up to the next tensor. */
-        for (int i = nano_count(t); i % 16; i++)
+        for (size_t i = dfn_pack_count(s.layout, s.cout, s.cin, s.kernel); i % 16; i++)
             ck_assert(w[i] == 0);
         parameters += (uint64_t)nano_count(t);
     }
