@@ -19,7 +19,7 @@ static const char help[] =
     "bench_kernel --json > new.json            for google-benchmark's compare.py\n"
     "\n"
     "bench_kernel [OPTION...] [PART OF KERNEL/LAYER]      one thread\n"
-    "  --net NETS       NET@SIZE or mtcnn, with commas (b0@224,b4@380,mtcnn)\n"
+    "  --net NETS       NET@SIZE, mtcnn or attention, with commas (b0@224,b4@380,mtcnn)\n"
     "  --cpu LEVEL      ref, avx2, avx512, neon or a mask: kernels that need more are\n"
     "                   left out (default: what the machine has)\n"
     "  --best           only the kernels that dispatch takes at that level\n"
@@ -54,6 +54,10 @@ union args {
     struct dfn_maxpool_args maxpool;
     struct dfn_prelu_args prelu;
     struct dfn_softmax_args softmax;
+    struct dfn_bilinear_args bilinear;
+    struct dfn_rootnorm_args rootnorm;
+    struct dfn_scale_args scale;
+    struct dfn_frames_args frames;
 };
 
 static int run_once(void *arg)
@@ -107,6 +111,19 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
     case DFN_OP_SOFTMAX:
         a->softmax = (struct dfn_softmax_args){in, out, s->cin};
         return (size_t)s->h * (size_t)s->w;
+    case DFN_OP_BILINEAR: /* cout counts the maps */
+        a->bilinear =
+            (struct dfn_bilinear_args){in, w, out, s->h * s->w, s->cout, s->cin};
+        return (size_t)s->cin * (size_t)s->cout;
+    case DFN_OP_ROOTNORM:
+        a->rootnorm = (struct dfn_rootnorm_args){in, out, s->cin, 100};
+        return 1;
+    case DFN_OP_SCALE:
+        a->scale = (struct dfn_scale_args){in, w, out, s->cin};
+        return (size_t)s->h * (size_t)s->w;
+    case DFN_OP_FRAMES: /* seven frames of a seventh of the rows */
+        a->frames = (struct dfn_frames_args){in, out, 7, s->h / 7 * s->w, s->cin};
+        return (size_t)s->h * (size_t)s->w;
     default:
         a->pointwise = (struct dfn_pointwise_args){.in = in,
                                                    .weight = w,
@@ -142,6 +159,7 @@ static double macs_of(const struct shape *s)
         return out * s->cin * s->k * s->k;
     case DFN_OP_POINTWISE:
     case DFN_OP_FC:
+    case DFN_OP_BILINEAR:
         return in * s->cin * s->cout;
     default:
         return out * s->cout / 2;
@@ -177,14 +195,25 @@ static void report(struct bench *b, const char *name, const struct shape *s,
     }
 }
 
+/* Floats of what a kernel reads beside its input. */
+static size_t second_input(const struct shape *s, const struct dfn_kernel *k)
+{
+    const size_t pixels = (size_t)s->h * (size_t)s->w;
+    if (s->op == DFN_OP_BILINEAR || s->op == DFN_OP_SCALE)
+        return pixels * (size_t)(s->op == DFN_OP_BILINEAR ? s->cout : 1);
+    const int cin = s->op == DFN_OP_DWCONV ? 1 : s->cin;
+    return multiplies(s) ? dfn_pack_count(k->layout, s->cout, cin, s->k) : 1;
+}
+
 /* ns of the fastest call; 0: no memory. */
 static double measure(struct bench *b, const char *name, const struct shape *s,
                       const struct dfn_kernel *k)
 {
     const size_t pixels = (size_t)s->h * (size_t)s->w;
-    const int cin = s->op == DFN_OP_DWCONV ? 1 : s->cin;
-    const size_t nw = multiplies(s) ? dfn_pack_count(k->layout, s->cout, cin, s->k) : 1;
-    const size_t nin = pixels * (size_t)s->cin, nout = pixels * (size_t)s->cout;
+    const size_t nw = second_input(s, k);
+    const size_t nin = pixels * (size_t)s->cin;
+    const size_t nout =
+        (s->op == DFN_OP_BILINEAR ? (size_t)s->cin : pixels) * (size_t)s->cout;
     float *in = random_floats(nin), *w = random_floats(nw), *out = random_floats(nout);
     float *bias = random_floats((size_t)s->cout);
     union args a;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char shapes_nets[] = "b0@224,b4@380,b7@380,b7@600,lite0@224,mtcnn";
+const char shapes_nets[] = "b0@224,b4@380,b7@380,b7@600,lite0@224,mtcnn,attention";
 
 static const struct {
     const char *name;
@@ -34,6 +34,14 @@ static const struct shape mtcnn[] = {
     {"mtcnn.p.pool1", DFN_OP_MAXPOOL, 64, 640, 10, 10, 2, 2, DFN_ACT_NONE, 1},
     {"mtcnn.p.prelu1", DFN_OP_PRELU, 64, 640, 10, 10, 1, 1, DFN_ACT_NONE, 1},
     {"mtcnn.p.softmax", DFN_OP_SOFTMAX, 32, 320, 2, 2, 1, 1, DFN_ACT_NONE, 1},
+};
+
+/* WS-DAN on B3 at 300, AutoAttB4 at 224, the sequence network's widest gathering. */
+static const struct shape attention[] = {
+    {"wsdan.pooled", DFN_OP_BILINEAR, 10, 10, 1536, 8, 1, 1, DFN_ACT_NONE, 1},
+    {"wsdan.parts", DFN_OP_ROOTNORM, 1, 1, 12288, 12288, 1, 1, DFN_ACT_NONE, 1},
+    {"autoatt.gated", DFN_OP_SCALE, 28, 28, 56, 56, 1, 1, DFN_ACT_NONE, 1},
+    {"sequence.frames", DFN_OP_FRAMES, 784, 96, 32, 96, 1, 1, DFN_ACT_NONE, 1},
 };
 
 /* Channels to a multiple of 8, not below 90 % of the product. */
@@ -127,6 +135,10 @@ int shapes_of(const char *net, struct shape *out)
     if (!strcmp(net, "mtcnn")) {
         memcpy(out, mtcnn, sizeof mtcnn);
         return (int)(sizeof mtcnn / sizeof *mtcnn);
+    }
+    if (!strcmp(net, "attention")) {
+        memcpy(out, attention, sizeof attention);
+        return (int)(sizeof attention / sizeof *attention);
     }
     const char *at = strchr(net, '@');
     int side = at ? atoi(at + 1) : 0;

@@ -124,6 +124,46 @@ struct dfn_softmax_args {
     int c;
 };
 
+/* bilinear: attention pooling. Each of the maps weighs the pixels of each channel:
+ *   out[a][i] = sum over p of map[p][a] * in[p][i] / pixels
+ * An item is a channel under a map: n * maps * c items. */
+struct dfn_bilinear_args {
+    const float *in;  /* [n][pixels][c]                                                 */
+    const float *map; /* [n][pixels][maps]                                              */
+    float *out;       /* [n][maps][c]                                                   */
+    int pixels, maps, c;
+};
+
+/* rootnorm: signed square root and L2 norm, behind bilinear.
+ *   r[i] = sign(in[i]) * sqrt(|in[i]| + 1e-12), sign(0) = 0
+ *   out[i] = scale * r[i] / max(sqrt(sum over j of r[j] * r[j]), 1e-12)
+ * An item is a vector: n items. */
+struct dfn_rootnorm_args {
+    const float *in; /* [n][c]                                                          */
+    float *out;      /* [n][c]                                                          */
+    int c;
+    double scale;
+};
+
+/* scale: one factor a pixel. out[m][i] = in[m][i] * by[m]. An item is a pixel m. */
+struct dfn_scale_args {
+    const float *in; /* [m][c]                                                          */
+    const float *by; /* [m]                                                             */
+    float *out;      /* [m][c]                                                          */
+    int c;
+};
+
+/* frames: each pixel with those at its place in the frame before and the frame behind, so
+ * that a convolution over 3 frames becomes one over 3 * c channels.
+ *   out[f][p][k * c + i] = in[f + k - 1][p][i], k = 0, 1, 2
+ * where frames outside the sequence are 0. A sequence is `frames` images, and n counts
+ * images. An item is a pixel: n * pixels items. */
+struct dfn_frames_args {
+    const float *in; /* [n][pixels][c]                                                  */
+    float *out;      /* [n][pixels][3 * c]                                              */
+    int frames, pixels, c;
+};
+
 enum dfn_op {
     DFN_OP_CONV,
     DFN_OP_DWCONV,
@@ -134,6 +174,10 @@ enum dfn_op {
     DFN_OP_MAXPOOL,
     DFN_OP_PRELU,
     DFN_OP_SOFTMAX,
+    DFN_OP_BILINEAR,
+    DFN_OP_ROOTNORM,
+    DFN_OP_SCALE,
+    DFN_OP_FRAMES,
     DFN_OPS
 };
 

@@ -25,6 +25,8 @@ MAX_OUTPUTS = 65536
 MAX_EXPAND = 16
 MAX_REPEATS = 64
 MAX_SE = 64
+MAX_MAPS = 64
+MAX_FRAMES = 64
 
 
 class ArchitectureError(ValueError):
@@ -77,6 +79,9 @@ class Block:
 class Architecture:
     """A network: stem (3x3, stride 2), stages, head (1x1), mean over the map, classifier.
 
+    `attention` maps pool the head's output instead of the mean (WS-DAN); `gate` is the number of
+    blocks in front of a gate that weighs each pixel, 0 without one; `frames` above 1 makes a
+    sequence of that many pictures the input, and expansions reach over three of them.
     Building one checks it: ArchitectureError says which field is outside FORMAT.md.
     """
 
@@ -86,6 +91,9 @@ class Architecture:
     stages: tuple[Stage, ...]
     head: int
     outputs: int
+    attention: int = 0
+    gate: int = 0
+    frames: int = 1
 
     def __post_init__(self) -> None:
         if self.variant != "custom" and self.variant not in VARIANTS:
@@ -98,7 +106,11 @@ class Architecture:
         _in_range("number of stages", len(self.stages), 1, MAX_STAGES)
         for number, stage in enumerate(self.stages):
             _check_stage(f"stage {number}", stage)
-        _in_range("number of blocks", sum(s.repeats for s in self.stages), 1, MAX_BLOCKS)
+        blocks = sum(s.repeats for s in self.stages)
+        _in_range("number of blocks", blocks, 1, MAX_BLOCKS)
+        _in_range("number of attention maps", self.attention, 0, MAX_MAPS)
+        _in_range("number of blocks in front of the gate", self.gate, 0, blocks)
+        _in_range("number of frames", self.frames, 1, MAX_FRAMES)
 
     def stage_string(self) -> str:
         """The value of `dfnet.stages`."""
@@ -113,6 +125,9 @@ class Architecture:
         head: int,
         outputs: int,
         variant: str = "custom",
+        attention: int = 0,
+        gate: int = 0,
+        frames: int = 1,
     ) -> Architecture:
         """The architecture of a stage table as text; ArchitectureError if it is malformed."""
         parsed = []
@@ -122,7 +137,19 @@ class Architecture:
                 raise ArchitectureError(f"stage {number} {text[:80]!r}: has not 7 fields")
             numbers = [_integer(f"stage {number}", field) for field in fields[1:]]
             parsed.append(Stage(fields[0], *numbers))
-        return Architecture(variant, activation, stem, tuple(parsed), head, outputs)
+        return Architecture(
+            variant, activation, stem, tuple(parsed), head, outputs, attention, gate, frames
+        )
+
+    @property
+    def features(self) -> int:
+        """Numbers that the classifier reads."""
+        return max(1, self.attention) * self.head
+
+    @property
+    def taps(self) -> int:
+        """Frames that an expansion reads."""
+        return 3 if self.frames > 1 else 1
 
     def blocks(self) -> list[Block]:
         """All blocks in network order."""
@@ -165,7 +192,7 @@ class Architecture:
             name = f"blocks.{b.index}"
             if b.type == "mb":
                 if b.expand != 1:
-                    add(f"{name}.expand", b.mid, b.cin, 1, 1)
+                    add(f"{name}.expand", b.mid, self.taps * b.cin, 1, 1)
                 add(f"{name}.depthwise", b.mid, 1, b.kernel, b.kernel)
                 if b.squeezed:
                     add(f"{name}.se.reduce", b.squeezed, b.mid)
@@ -175,7 +202,11 @@ class Architecture:
             if b.type == "mb" or b.expand != 1:
                 add(f"{name}.project", b.cout, b.mid, 1, 1)
         add("head", self.head, self.stages[-1].channels, 1, 1)
-        add("classifier", self.outputs, self.head)
+        if self.gate:
+            add("gate", 1, self.blocks()[self.gate - 1].cout, 1, 1)
+        if self.attention:
+            add("attention", self.attention, self.head, 1, 1)
+        add("classifier", self.outputs, self.features)
         return shapes
 
     def stride2_kernels(self) -> list[int]:
@@ -206,14 +237,17 @@ class Architecture:
         for b, (ho, wo) in zip(self.blocks(), sizes[1:], strict=True):
             taps = b.kernel * b.kernel
             if b.type == "mb":
-                total += b.mid * b.cin * h * w if b.expand != 1 else 0
+                total += b.mid * self.taps * b.cin * h * w if b.expand != 1 else 0
                 total += b.mid * taps * ho * wo + 2 * b.mid * b.squeezed
             else:
                 total += b.mid * b.cin * taps * ho * wo
             if b.type == "mb" or b.expand != 1:
                 total += b.cout * b.mid * ho * wo
             h, w = ho, wo
-        return total + self.head * self.stages[-1].channels * h * w + self.outputs * self.head
+            total += b.cout * h * w if b.index + 1 == self.gate else 0
+        # The maps, and pooling by them.
+        total += 2 * self.attention * self.head * h * w
+        return total + self.head * self.stages[-1].channels * h * w + self.outputs * self.features
 
 
 @dataclass(frozen=True)

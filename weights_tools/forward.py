@@ -17,6 +17,10 @@ from .arch import Architecture, Block, Padding
 #: Called with (layer name, float64 array); see `tap_names` for the names and their order.
 Tap = Callable[[str, np.ndarray], None]
 
+#: Of bilinear attention pooling, the same in all published networks.
+ROOT_EPSILON = 1e-12
+WSDAN_SCALE = 100.0
+
 
 def forward(
     arch: Architecture,
@@ -27,11 +31,14 @@ def forward(
 ) -> np.ndarray:
     """Logits, float64 [n, outputs], of the normalised pictures `x` [n, 3, height, width].
 
+    Of a network of sequences n is a multiple of its frames, which lie one behind the other.
     `padding` is the value of `dfnet.padding`. `tap` is given every intermediate in network order
     (arrays that it may keep). Raises ArchitectureError if padding does not fit.
     """
     if x.ndim != 4 or x.shape[1] != 3 or min(x.shape) < 1:
         raise ValueError(f"input has shape {list(x.shape)}, expected [n,3,height,width]")
+    if len(x) % arch.frames:
+        raise ValueError(f"{len(x)} inputs are no sequences of {arch.frames} frames")
     return _Pass(arch, tensors, Padding.parse(padding, arch), tap).run(x.astype(np.float64))
 
 
@@ -52,7 +59,9 @@ def tap_names(arch: Architecture) -> list[str]:
         else:
             names += [f"{name}.conv"]
         names += [name]
-    return [*names, "head", "pool", "classifier"]
+        names += ["gate", "gated"] if b.index + 1 == arch.gate else []
+    pooled = ["attention", "pooled", "parts"] if arch.attention else ["pool"]
+    return [*names, "head", *pooled, "classifier"]
 
 
 class _Pass:
@@ -79,14 +88,29 @@ class _Pass:
             inner = self.mbconv if block.type == "mb" else self.fused
             y = inner(name, x, block)
             x = self.report(name, y + x if block.residual else y)
+            if block.index + 1 == self.arch.gate:
+                by = self.report("gate", sigmoid(self.conv("gate", x, 1, 1)))
+                x = self.report("gated", x * by)
         x = self.report("head", self.activate(self.conv("head", x, 1, 1)))
-        pooled = self.report("pool", x.mean(axis=(2, 3)))
+        if self.arch.attention:
+            pooled = self.bilinear(x)
+        else:
+            pooled = self.report("pool", x.mean(axis=(2, 3)))
         return self.report("classifier", self.dense("classifier", pooled))
+
+    def bilinear(self, x: np.ndarray) -> np.ndarray:
+        """Attention pooling: x [n, c, h, w] -> [n, maps * c], 100 times a unit vector."""
+        maps = self.report("attention", np.maximum(self.conv("attention", x, 1, 1), 0.0))
+        pooled = np.einsum("nmhw,nchw->nmc", maps, x) / (x.shape[2] * x.shape[3])
+        parts = self.report("pooled", pooled).reshape(len(x), -1)
+        parts = np.sign(parts) * np.sqrt(np.abs(parts) + ROOT_EPSILON)
+        norm = np.sqrt((parts**2).sum(axis=1, keepdims=True))
+        return self.report("parts", WSDAN_SCALE * parts / np.maximum(norm, ROOT_EPSILON))
 
     def mbconv(self, name: str, x: np.ndarray, b: Block) -> np.ndarray:
         """x [n, cin, h, w] -> [n, cout, ho, wo], without the residual."""
         if b.expand != 1:
-            x = self.activate(self.conv(f"{name}.expand", x, 1, 1))
+            x = self.activate(self.conv(f"{name}.expand", self.three_frames(x), 1, 1))
             self.report(f"{name}.expand", x)
         x = self.activate(self.conv(f"{name}.depthwise", x, b.kernel, b.stride, depthwise=True))
         self.report(f"{name}.depthwise", x)
@@ -96,6 +120,15 @@ class _Pass:
             self.report(f"{name}.se", gates)
             x = x * gates[:, :, None, None]
         return self.conv(f"{name}.project", x, 1, 1)
+
+    def three_frames(self, x: np.ndarray) -> np.ndarray:
+        """x [n, c, h, w] -> [n, 3 c, h, w]: the frame before, this one, the one behind."""
+        if self.arch.frames == 1:
+            return x
+        frames = x.reshape(-1, self.arch.frames, *x.shape[1:])
+        wide = np.pad(frames, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
+        shifted = [wide[:, k : k + self.arch.frames] for k in range(3)]
+        return np.concatenate(shifted, axis=2).reshape(len(x), -1, *x.shape[2:])
 
     def fused(self, name: str, x: np.ndarray, b: Block) -> np.ndarray:
         """x [n, cin, h, w] -> [n, cout, ho, wo], without the residual."""

@@ -42,6 +42,10 @@ def describe(path: str | os.PathLike[str]) -> dict[str, object]:
         "blocks": len(arch.blocks()),
         "head": arch.head,
         "outputs": arch.outputs,
+        "attention": arch.attention,
+        "gate": arch.gate,
+        "frames": arch.frames,
+        "look": meta.look,
         "parameters": trained_parameters(arch),
         "stored_parameters": sum(array.size for array in tensors.values()),
         "macs": arch.macs(height, width, meta.padding),
@@ -81,7 +85,8 @@ def trained_parameters(arch: Architecture) -> int:
     """
     total = 0
     for name, shape in arch.tensors().items():
-        normalised = name.endswith(".bias") and ".se." not in name and name != "classifier.bias"
+        own = ".se." in name or name in ("classifier.bias", "gate.bias")
+        normalised = name.endswith(".bias") and not own
         total += math.prod(shape) * (2 if normalised else 1)
     return total
 
@@ -122,6 +127,12 @@ def as_text(facts: dict[str, object]) -> str:
     row("", f"mean {_plain(prep['mean'])}, std {_plain(prep['std'])}")
     row("flip", "the mirror image is averaged in" if prep["flip"] else "no")
     fake = "none" if facts["fake"] is None else facts["fake"]
+    if facts["attention"]:
+        row("attention", f"{facts['attention']} maps, second look {facts['look'] or 'none'}")
+    if facts["gate"]:
+        row("gate", f"behind {facts['gate']} blocks")
+    if facts["frames"] != 1:
+        row("sequence", f"{facts['frames']} frames")
     row("output", f"{facts['outputs']} logits, {facts['output']}, fake {fake}")
     row("", f"temperature {facts['temperature']}, thresholds {_plain(facts['thresholds'])}")
     face: dict[str, object] = facts["face"]  # type: ignore[assignment]

@@ -47,6 +47,9 @@ FILTERS = (
     "opencv-cubic",
 )
 
+#: How the scores of the two looks of a WS-DAN network become one.
+LOOKS = ("logits", "probabilities")
+
 _DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
 
@@ -92,6 +95,7 @@ class Metadata:
     resize_border: str = "none"
     resize_rounding: str = "torchvision"
     resize_canvas: str = "colour"
+    look: str = ""  # logits or probabilities,FROM,MARGIN: look again where the maps attend
     temperature: float = 1.0
     thresholds: tuple[float, float] = (0.5, 0.5)
     source: str = ""
@@ -120,13 +124,14 @@ def write_model(
     """
     stored = _Stored(arch, tensors, dtype)
     texts = _texts(arch, meta)
-    texts["dfnet.reference.logits"] = ",".join(["0.0"] * arch.outputs)
+    texts["dfnet.reference.logits"] = ",".join(["0.0"] * (arch.frames * arch.outputs))
     parsed_arch, parsed = _parse_metadata(texts)
     if parsed_arch != arch:
         raise ModelFileError("the architecture does not survive its own stage table")
     seed, height, width = parsed.reference
     try:
-        logits = forward(arch, stored, reference_input(seed, height, width), parsed.padding)[0]
+        x = reference_input(seed, height, width, arch.frames)
+        logits = forward(arch, stored, x, parsed.padding).reshape(-1)
     except ArchitectureError as error:
         raise ModelFileError(f"reference input {height}x{width}: {error}") from error
     if not np.isfinite(logits).all():
@@ -252,6 +257,16 @@ def _crop_texts(meta: Metadata) -> dict[str, str]:
     }
 
 
+def _network_texts(arch: Architecture) -> dict[str, str]:
+    """The optional keys of networks with attention and of sequences."""
+    texts = {"attention": arch.attention, "gate": arch.gate, "frames": arch.frames}
+    return {
+        f"dfnet.{name}": str(number)
+        for name, number in texts.items()
+        if number != (1 if name == "frames" else 0)
+    }
+
+
 def _texts(arch: Architecture, meta: Metadata) -> dict[str, str]:
     """Metadata as the file spells it, in the order of FORMAT.md, hash and logits still empty."""
     texts = {
@@ -265,6 +280,7 @@ def _texts(arch: Architecture, meta: Metadata) -> dict[str, str]:
         "dfnet.stages": arch.stage_string(),
         "dfnet.head": str(arch.head),
         "dfnet.outputs": str(arch.outputs),
+        **_network_texts(arch),
         "dfnet.padding": meta.padding,
         "dfnet.input": "x".join(str(int(n)) for n in meta.input),
         "dfnet.resize": meta.resize,
@@ -280,6 +296,7 @@ def _texts(arch: Architecture, meta: Metadata) -> dict[str, str]:
         "dfnet.face.outside": meta.face_outside,
         "dfnet.face.pad": _integers(meta.face_pad),
         **_crop_texts(meta),
+        **({"dfnet.look": meta.look} if meta.look else {}),
         "dfnet.temperature": repr(float(meta.temperature)),
         "dfnet.thresholds": _reals(meta.thresholds),
         "dfnet.source": meta.source,
@@ -584,6 +601,10 @@ _REQUIRED = (
     " thresholds source source.sha256 license reference reference.logits"
 )
 _KEYS = {f"dfnet.{key}": True for key in _REQUIRED.split()} | {
+    "dfnet.attention": False,
+    "dfnet.gate": False,
+    "dfnet.frames": False,
+    "dfnet.look": False,
     "dfnet.flip": False,
     "dfnet.labels": False,
     "dfnet.face.unit": False,
@@ -627,13 +648,14 @@ def _parse_metadata(texts: Mapping[str, str]) -> tuple[Architecture, Metadata]:
         temperature=get.reals("temperature", 1)[0],
         input=tuple(get.wholes("input", [(32, 4096)] * 2, "x")),
         reference=tuple(get.wholes("reference", [(0, 2**64 - 1), (32, 512), (32, 512)])),
-        reference_logits=get.reals("reference.logits", arch.outputs),
+        reference_logits=get.reals("reference.logits", arch.frames * arch.outputs),
         flip=_choice("dfnet.flip", texts.get("dfnet.flip", "0"), ("0", "1")) == "1",
         source=_limited("dfnet.source", texts["dfnet.source"]),
         license=_limited("dfnet.license", texts["dfnet.license"]),
         source_sha256=texts["dfnet.source.sha256"],
         xxh3=texts[_HASH_KEY],
         **_parse_crop(texts),
+        look=_parse_look(texts, arch),
         resize=texts["dfnet.resize"],
         filter=texts["dfnet.filter"],
         labels=_parse_labels(texts.get("dfnet.labels", ""), arch.outputs),
@@ -665,6 +687,26 @@ class _Values:
         return [_whole(key, part, *limits) for part, limits in zip(parts, ranges, strict=True)]
 
 
+def _optional_whole(texts: Mapping[str, str], key: str, least: int, absent: int) -> int:
+    """Architecture knows the greatest; what the absence means is never written."""
+    return _whole(key, texts[key], least, 10**9) if key in texts else absent
+
+
+def _parse_look(texts: Mapping[str, str], arch: Architecture) -> str:
+    key = "dfnet.look"
+    if key not in texts:
+        return ""
+    how, *numbers = _split(key, texts[key], 3)
+    _choice(key, how, LOOKS)
+    if not arch.attention:
+        raise ModelFileError(f"metadata {key}: is for networks with attention maps")
+    if arch.frames > 1:
+        raise ModelFileError(f"metadata {key}: is for pictures, this network takes sequences")
+    if not all(0 <= _real(key, number) <= 1 for number in numbers):
+        raise _bad(key, texts[key], "two numbers of 0 to 1 behind its first word")
+    return texts[key]
+
+
 def _parse_arch(texts: Mapping[str, str]) -> Architecture:
     limit = 10**9  # only so that the text is an integer; Architecture knows the ranges
     try:
@@ -675,6 +717,9 @@ def _parse_arch(texts: Mapping[str, str]) -> Architecture:
             stem=_whole("dfnet.stem", texts["dfnet.stem"], 0, limit),
             head=_whole("dfnet.head", texts["dfnet.head"], 0, limit),
             outputs=_whole("dfnet.outputs", texts["dfnet.outputs"], 0, limit),
+            attention=_optional_whole(texts, "dfnet.attention", 1, 0),
+            gate=_optional_whole(texts, "dfnet.gate", 1, 0),
+            frames=_optional_whole(texts, "dfnet.frames", 2, 1),
         )
         Padding.parse(texts["dfnet.padding"], arch)
     except ArchitectureError as error:

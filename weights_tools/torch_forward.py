@@ -55,14 +55,21 @@ class TorchNetwork:
                 z = step(f"blocks.{b.index}", y, b, layer, report)
                 y = report(f"blocks.{b.index}", z + y if b.residual else z)
                 layer += b.stride == 2
+                if b.index + 1 == self.arch.gate:
+                    y = report("gated", y * report("gate", torch.sigmoid(self._conv("gate", y))))
             y = report("head", self._activate(self._conv("head", y)))
-            y = report("pool", functional.adaptive_avg_pool2d(y, 1).flatten(1))
+            if self.arch.attention:
+                y = self._bilinear(y, report)
+            else:
+                y = report("pool", functional.adaptive_avg_pool2d(y, 1).flatten(1))
             return report("classifier", self._linear("classifier", y)).numpy()
 
     def _mbconv(
         self, name: str, x: torch.Tensor, b: Block, layer: int, report: _Report
     ) -> torch.Tensor:
-        if b.expand != 1:
+        if b.expand != 1 and self.arch.frames > 1:
+            x = report(f"{name}.expand", self._activate(self._temporal(f"{name}.expand", x)))
+        elif b.expand != 1:
             x = report(f"{name}.expand", self._activate(self._conv(f"{name}.expand", x)))
         if b.stride == 2:
             x = self._conv2(f"{name}.depthwise", x, layer, groups=b.mid)
@@ -75,6 +82,22 @@ class TorchNetwork:
             gates = torch.sigmoid(self._linear(f"{name}.se.expand", reduced))
             x = x * report(f"{name}.se", gates)[:, :, None, None]
         return self._conv(f"{name}.project", x)
+
+    def _bilinear(self, x: torch.Tensor, report: _Report) -> torch.Tensor:
+        maps = report("attention", functional.relu(self._conv("attention", x)))
+        parts = maps.flatten(2) @ x.flatten(2).transpose(1, 2) / (x.shape[2] * x.shape[3])
+        parts = report("pooled", parts).flatten(1)
+        parts = parts.sign() * torch.sqrt(parts.abs() + 1e-12)
+        return report("parts", 100.0 * functional.normalize(parts, dim=1))
+
+    def _temporal(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """A 3x1x1 convolution over the frames; the file has its taps one behind the other."""
+        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
+        mid, channels = weight.shape[0], x.shape[1]
+        weight = weight.reshape(mid, 3, channels, 1, 1).transpose(1, 2)
+        clips = x.reshape(-1, self.arch.frames, *x.shape[1:]).transpose(1, 2)
+        y = functional.conv3d(clips, weight, bias, padding=(1, 0, 0))
+        return y.transpose(1, 2).reshape(len(x), mid, *x.shape[2:])
 
     def _fused(
         self, name: str, x: torch.Tensor, b: Block, layer: int, report: _Report

@@ -128,7 +128,7 @@ def _verify(args: argparse.Namespace) -> Report:
         raise ValueError(f"--tolerance {args.tolerance}: must be greater than 0")
     arch, tensors, meta = read_model(args.model)
     report = Report(args.model, meta.xxh3, None)
-    inputs = _inputs(args.input, meta)
+    inputs = _inputs(args.input, meta, arch.frames)
     if args.source:
         _compare_source(args.source, arch, tensors, meta, report)
     implementations: dict[str, tuple[Implementation, float]] = {}
@@ -143,7 +143,7 @@ def _verify(args: argparse.Namespace) -> Report:
     for number, (name, x) in enumerate(inputs.items()):
         expected = yardstick(x, None)
         if number == 0:
-            stored = np.array([meta.reference_logits])
+            stored = np.array(meta.reference_logits).reshape(expected.shape)
             _add_row(report, name, x, "as stored in the file", stored, expected, TOLERANCE_STORED)
         for label, (implementation, tolerance) in implementations.items():
             row = _add_row(report, name, x, label, implementation(x, None), expected, tolerance)
@@ -155,10 +155,10 @@ def _verify(args: argparse.Namespace) -> Report:
     return report
 
 
-def _inputs(paths: list[str], meta: Metadata) -> dict[str, np.ndarray]:
+def _inputs(paths: list[str], meta: Metadata, frames: int) -> dict[str, np.ndarray]:
     """Name -> [n, 3, h, w]; the reference input comes first."""
     seed, height, width = meta.reference
-    inputs = {"reference": reference_input(seed, height, width)}
+    inputs = {"reference": reference_input(seed, height, width, frames)}
     for path in paths:
         inputs[path] = _read_input(path, meta)
     return inputs

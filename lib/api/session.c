@@ -92,6 +92,10 @@ ef_status ef_session_run(ef_session *s, const float *input, int n, float *logits
     if (n < 1 || n > s->plan.batch)
         return dfn_fail(err, EF_E_ARG, "n", "is %d, this session takes 1 to %d", n,
                         s->plan.batch);
+    if (n % s->plan.frames)
+        return dfn_fail(err, EF_E_ARG, "n",
+                        "is %d, this network takes sequences of %d frames", n,
+                        s->plan.frames);
     to_nhwc(input, dfn_plan_input(&s->plan), n,
             (size_t)s->plan.height * (size_t)s->plan.width);
     const ef_status st = dfn_session_forward(s, n, err);

@@ -12,7 +12,7 @@ static void compare(const ef_model *m, const float *logits, double *difference,
 {
     double largest = 1.0;
     *difference = 0;
-    for (int i = 0; i < m->arch.outputs; i++) {
+    for (int i = 0; i < dfn_arch_frames(&m->arch) * m->arch.outputs; i++) {
         const double want = m->meta.ref_logits[i], d = fabs(logits[i] - want);
         /* Not `d > *difference`: a NaN must win. */
         if (!(d <= *difference))
@@ -29,12 +29,12 @@ static ef_status verify_classifier(const ef_model *model, ef_options *opt, doubl
     ef_session *s = NULL;
     opt->height = model->meta.ref_height;
     opt->width = model->meta.ref_width;
-    opt->batch = 1;
+    opt->batch = dfn_arch_frames(&model->arch);
     ef_status st = dfn_session_create(model, opt, &s, err);
     if (!st) {
-        dfn_reference_input(model->meta.ref_seed, opt->height, opt->width,
+        dfn_reference_input(model->meta.ref_seed, opt->batch, opt->height, opt->width,
                             dfn_plan_input(&s->plan));
-        st = dfn_session_forward(s, 1, err);
+        st = dfn_session_forward(s, opt->batch, err);
     }
     if (!st)
         compare(model, dfn_plan_logits(&s->plan), found, allowed);

@@ -47,7 +47,7 @@ static void check_pnet(const struct dfn_nets *nets, const struct dfn_meta *m, fl
     float *pixels = work, *logits = pixels + h * w * 3, *boxes = logits + 2 * cells;
     struct input in = {pixels, w};
     const struct dfn_pnet_job job = {nets, input_row, h, w, logits, boxes};
-    dfn_reference_input(m->ref_seed, h, w, pixels);
+    dfn_reference_input(m->ref_seed, 1, h, w, pixels);
     dfn_pnet_rows(&job, &in, 0, rows, boxes + 4 * cells);
     for (size_t i = 0; i < cells; i++) {
         compare(c, logits + 2 * i, 2);
@@ -60,7 +60,7 @@ static void check_crop_net(const struct dfn_nets *nets, const struct dfn_meta *m
 {
     const int side = onet ? DFN_ONET_SIDE : DFN_RNET_SIDE;
     float out[DFN_ONET_OUTPUTS];
-    dfn_reference_input(m->ref_seed + (onet ? 2 : 1), side, side, work);
+    dfn_reference_input(m->ref_seed + (onet ? 2 : 1), 1, side, side, work);
     dfn_crop_net(nets, onet, work, 1, out, work + side * side * 3);
     compare(c, out, onet ? DFN_ONET_OUTPUTS : DFN_RNET_OUTPUTS);
 }

@@ -129,6 +129,7 @@ int dfn_arch_blocks(const struct dfn_arch *arch, struct dfn_block *out)
                     .mid = single ? cout : cin * stage->expand,
                     .cout = cout,
                     .squeezed = stage->se && !squeezed ? 1 : squeezed,
+                    .seen = arch->frames > 1 ? 3 * cin : cin,
                 };
             cin = cout;
         }
@@ -176,7 +177,7 @@ int dfn_arch_tensors(const struct dfn_arch *arch, const struct dfn_block *blocks
             add(&l, DFN_CONV_W, i, "conv", b->mid, b->cin, b->kernel);
         } else {
             if (b->expand != 1)
-                add(&l, DFN_EXPAND_W, i, "expand", b->mid, b->cin, 1);
+                add(&l, DFN_EXPAND_W, i, "expand", b->mid, b->seen, 1);
             add(&l, DFN_DEPTHWISE_W, i, "depthwise", b->mid, 1, b->kernel);
         }
         if (b->squeezed) {
@@ -188,7 +189,12 @@ int dfn_arch_tensors(const struct dfn_arch *arch, const struct dfn_block *blocks
     }
     add(&l, DFN_HEAD_W, -1, "head", arch->head, arch->stages[arch->nstages - 1].channels,
         1);
-    add(&l, DFN_CLASSIFIER_W, -1, "classifier", arch->outputs, arch->head, 0);
+    if (arch->gate)
+        add(&l, DFN_GATE_W, -1, "gate", 1, blocks[arch->gate - 1].cout, 1);
+    if (arch->maps)
+        add(&l, DFN_ATTENTION_W, -1, "attention", arch->maps, arch->head, 1);
+    add(&l, DFN_CLASSIFIER_W, -1, "classifier", arch->outputs, dfn_arch_features(arch),
+        0);
     return l.n;
 }
 

@@ -14,8 +14,10 @@
 #define DFN_MAX_BLOCKS 256
 /* Stem and one layer in each stage can have stride 2. */
 #define DFN_MAX_STRIDE2 (DFN_MAX_STAGES + 1)
-/* 4 stem and head, 2 classifier, and at most 10 of one block. */
-#define DFN_MAX_TENSORS (6 + 10 * DFN_MAX_BLOCKS)
+/* 4 stem and head, 2 classifier, 2 gate, 2 attention, and at most 10 of one block. */
+#define DFN_MAX_TENSORS (10 + 10 * DFN_MAX_BLOCKS)
+#define DFN_MAX_MAPS 64
+#define DFN_MAX_FRAMES 64
 
 struct dfn_stage {
     bool fused;
@@ -27,13 +29,29 @@ struct dfn_arch {
     int stem, head, outputs;
     int nstages;
     struct dfn_stage stages[DFN_MAX_STAGES];
+    int maps;   /* attention maps of a WS-DAN head; 0: mean over the map                */
+    int gate;   /* blocks in front of the gate that weighs each pixel; 0: there is none */
+    int frames; /* of a sequence, whose expansions reach over 3 frames; 0, 1: pictures  */
 };
+
+/* Inputs that a network takes together: 1, or the frames of a sequence. */
+static inline int dfn_arch_frames(const struct dfn_arch *arch)
+{
+    return arch->frames > 1 ? arch->frames : 1;
+}
+
+/* Numbers that the classifier reads. */
+static inline int dfn_arch_features(const struct dfn_arch *arch)
+{
+    return arch->maps ? arch->maps * arch->head : arch->head;
+}
 
 struct dfn_block {
     bool fused, residual;
     int kernel, stride, expand;
     int cin, mid, cout; /* fused with expand 1: mid = cout                              */
     int squeezed;       /* channels between the two SE layers; 0: no squeeze-excite     */
+    int seen; /* channels that the expansion reads: cin, or 3 * cin of a sequence */
 };
 
 /* Which tensor of a block (or of the network, block = -1) one is. */
@@ -54,6 +72,10 @@ enum dfn_role {
     DFN_PROJECT_B,
     DFN_HEAD_W,
     DFN_HEAD_B,
+    DFN_GATE_W,
+    DFN_GATE_B,
+    DFN_ATTENTION_W,
+    DFN_ATTENTION_B,
     DFN_CLASSIFIER_W,
     DFN_CLASSIFIER_B,
     DFN_ROLES

@@ -59,14 +59,17 @@ uint64_t dfn_meta_macs(const struct dfn_meta *meta, const struct dfn_arch *arch,
             add_macs(&sum, b->mid, b->cin, taps, pixels);
         } else {
             if (b->expand != 1)
-                add_macs(&sum, b->mid, b->cin, 1, before);
+                add_macs(&sum, b->mid, b->seen, 1, before);
             add_macs(&sum, b->mid, taps, 1, pixels);
             add_macs(&sum, b->mid, b->squeezed, 2, 1);
         }
         if (!b->fused || b->expand != 1)
             add_macs(&sum, b->cout, b->mid, 1, pixels);
+        if (i + 1 == arch->gate)
+            add_macs(&sum, b->cout, 1, 1, pixels);
     }
     add_macs(&sum, arch->head, arch->stages[arch->nstages - 1].channels, 1, pixels);
-    add_macs(&sum, arch->outputs, arch->head, 1, 1);
+    add_macs(&sum, arch->maps, arch->head, 2, pixels); /* the maps, and pooling by them */
+    add_macs(&sum, arch->outputs, dfn_arch_features(arch), 1, 1);
     return pixels ? sum : 0;
 }

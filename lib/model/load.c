@@ -407,15 +407,14 @@ static ef_status read_data(struct loader *l)
 static ef_status take_rest(struct loader *l)
 {
     ef_model *m = l->model;
-    const size_t arrays =
-        dfn_meta_arrays_size(m->pairs, m->npairs, m->arch.outputs, &m->meta);
+    const size_t arrays = dfn_meta_arrays_size(m->pairs, m->npairs, &m->arch, &m->meta);
     const size_t weights = places(m) * sizeof m->weights[0];
     give_back(l, l->header, l->header_size);
     l->header = NULL;
     m->arrays = take(l, arrays);
     if (!m->arrays)
         return EF_E_NOMEM;
-    dfn_meta_arrays(m->pairs, m->npairs, m->arch.outputs, m->arrays, &m->meta);
+    dfn_meta_arrays(m->pairs, m->npairs, &m->arch, m->arrays, &m->meta);
     m->weights = take(l, weights);
     if (!m->weights)
         return EF_E_NOMEM;

@@ -28,6 +28,9 @@ static const struct key keys[] = {
     {"dfnet.stages", MUST, NEVER},
     {"dfnet.head", MUST, NEVER},
     {"dfnet.outputs", MUST, NEVER},
+    {"dfnet.attention", MAY, NEVER},
+    {"dfnet.gate", MAY, NEVER},
+    {"dfnet.frames", MAY, NEVER},
     {"dfnet.padding", MUST, NEVER},
     {"dfnet.input", MUST, NEVER},
     {"dfnet.resize", MUST, NEVER},
@@ -49,6 +52,7 @@ static const struct key keys[] = {
     {"dfnet.resize.border", MAY, NEVER},
     {"dfnet.resize.rounding", MAY, NEVER},
     {"dfnet.resize.canvas", MAY, NEVER},
+    {"dfnet.look", MAY, NEVER},
     {"dfnet.temperature", MUST, NEVER},
     {"dfnet.thresholds", MUST, NEVER},
     {"dfnet.source", MUST, MUST},
@@ -87,6 +91,7 @@ static const char *const roundings[] = {"nearest", "truncate", "whole", "even"};
 static const char *const borders[] = {"none", "pad", "reflect"};
 static const char *const size_rules[] = {"torchvision", "albumentations"};
 static const char *const canvases[] = {"colour", "zero"};
+static const char *const looks[] = {"logits", "probabilities"};
 static const char *const reference_keys[DFN_DETECTOR_NETS] = {
     "dfnet.reference.pnet", "dfnet.reference.rnet", "dfnet.reference.onet"};
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
@@ -302,6 +307,12 @@ static void check_keys(struct parser *p)
             refuse(p, keys[k].name, "is missing");
 }
 
+/* Of an optional key; 0 means its absence. */
+static int optional_integer(struct parser *p, const char *key, int low, int high)
+{
+    return find(p->pairs, p->npairs, key) ? integer(p, key, low, high) : 0;
+}
+
 static void parse_arch(struct parser *p, struct dfn_arch *arch)
 {
     arch->relu6 = choice(p, "dfnet.activation", activations, COUNT(activations)) == 1;
@@ -312,6 +323,37 @@ static void parse_arch(struct parser *p, struct dfn_arch *arch)
         return;
     const char *stages = text_of(p, "dfnet.stages");
     p->status = dfn_arch_parse_stages(stages, strlen(stages), arch, p->err);
+    if (p->status)
+        return;
+    arch->maps = optional_integer(p, "dfnet.attention", 1, DFN_MAX_MAPS);
+    arch->gate = optional_integer(p, "dfnet.gate", 1, dfn_arch_blocks(arch, NULL));
+    arch->frames = optional_integer(p, "dfnet.frames", 2, DFN_MAX_FRAMES);
+}
+
+/* HOW,FROM,MARGIN */
+static void parse_look(struct parser *p, const struct dfn_arch *arch,
+                       struct dfn_meta *meta)
+{
+    static const char key[] = "dfnet.look";
+    const char *at = text_of(p, key), *part;
+    double *const to[] = {&meta->look_from, &meta->look_margin};
+    if (!find(p->pairs, p->npairs, key) || p->status || !is_count(p, key, at, ',', 3))
+        return;
+    if (!arch->maps)
+        refuse(p, key, "is for networks with attention maps");
+    if (arch->frames)
+        refuse(p, key, "is for pictures, this network takes sequences");
+    size_t len = next_part(&at, ',', &part);
+    meta->look = choice_of(p, key, part, len, looks, COUNT(looks))
+                     ? DFN_LOOK_PROBABILITIES
+                     : DFN_LOOK_LOGITS;
+    for (int i = 0; i < 2; i++) {
+        len = next_part(&at, ',', &part);
+        if (!dfn_parse_double(part, len, to[i]))
+            refuse_value(p, key, part, len, "a decimal number");
+        else if (!(*to[i] >= 0 && *to[i] <= 1))
+            refuse(p, key, "holds %g, allowed is 0 to 1", *to[i]);
+    }
 }
 
 static void parse_padding(struct parser *p, const struct dfn_arch *arch,
@@ -631,17 +673,19 @@ ef_status dfn_meta_parse(const struct dfn_pair *pairs, int npairs, struct dfn_ar
     parse_picture(&p, meta);
     parse_labels(&p, arch->outputs);
     parse_face(&p, meta);
+    parse_look(&p, arch, meta);
     parse_verdict(&p, arch->outputs, meta);
     parse_reference(&p, MIN_INPUT, MAX_REFERENCE, meta);
-    check_outputs(&p, "dfnet.reference.logits", (size_t)arch->outputs);
+    check_outputs(&p, "dfnet.reference.logits",
+                  (size_t)dfn_arch_frames(arch) * (size_t)arch->outputs);
     return p.status;
 }
 
 /* Reference outputs of the file: of a classifier, or of all nets of a detector. */
-static size_t reference_count(const struct dfn_meta *meta, int outputs)
+static size_t reference_count(const struct dfn_meta *meta, const struct dfn_arch *arch)
 {
     if (!meta->detector)
-        return (size_t)outputs;
+        return (size_t)dfn_arch_frames(arch) * (size_t)arch->outputs;
     size_t n = 0;
     for (int i = 0; i < DFN_DETECTOR_NETS; i++)
         n += dfn_detector_outputs(meta, i);
@@ -693,13 +737,13 @@ ef_status dfn_meta_parse_crop(const struct dfn_pair *pairs, int npairs,
     return p.status;
 }
 
-size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs,
-                            const struct dfn_meta *meta)
+size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs,
+                            const struct dfn_arch *arch, const struct dfn_meta *meta)
 {
     const char *labels = find(pairs, npairs, "dfnet.labels");
     const size_t text = labels && *labels ? strlen(labels) + 1 : 0;
-    return reference_count(meta, outputs) * sizeof(double) +
-           (text ? (size_t)outputs * sizeof(char *) + text : 0);
+    return reference_count(meta, arch) * sizeof(double) +
+           (text ? (size_t)arch->outputs * sizeof(char *) + text : 0);
 }
 
 /* Appends the numbers of one key to out; returns the end. */
@@ -714,9 +758,10 @@ static double *put_numbers(const char *list, double *out)
     return out;
 }
 
-void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs, int outputs, void *block,
-                     struct dfn_meta *meta)
+void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs,
+                     const struct dfn_arch *arch, void *block, struct dfn_meta *meta)
 {
+    const int outputs = arch->outputs;
     double *numbers = block;
     const char *part;
     meta->ref_logits = numbers;

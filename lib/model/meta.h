@@ -9,7 +9,7 @@
 #define DFN_USER_PREFIX "x."
 #define DFN_MAX_USER_KEYS 32
 /* Of the table in meta.c. */
-#define DFN_KNOWN_KEYS 45
+#define DFN_KNOWN_KEYS 49
 #define DFN_MAX_PAIRS (DFN_KNOWN_KEYS + DFN_MAX_USER_KEYS)
 
 /* The format that this reader knows. */
@@ -34,14 +34,14 @@ ef_status dfn_meta_parse_crop(const struct dfn_pair *pairs, int npairs,
                               struct dfn_meta *meta, ef_error *err);
 
 /* Bytes of the block that dfn_meta_arrays() fills. */
-size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs, int outputs,
-                            const struct dfn_meta *meta);
+size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs,
+                            const struct dfn_arch *arch, const struct dfn_meta *meta);
 
-/* Lays out in block: reference logits [outputs] (a detector's outputs: P-, R-, O-Net, see
+/* Lays out in block: reference logits [frames][outputs] (a detector's outputs: P-, R-, O-Net, see
  * detector.h), label pointers [outputs] if there are
  * labels, and behind them the labels' text. meta then points there. */
-void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs, int outputs, void *block,
-                     struct dfn_meta *meta);
+void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs,
+                     const struct dfn_arch *arch, void *block, struct dfn_meta *meta);
 
 /* Both are at least one input that the network must be able to take. */
 ef_status dfn_meta_check_sizes(const struct dfn_meta *meta, const struct dfn_arch *arch,

@@ -39,6 +39,9 @@ struct dfn_align {
 };
 
 /* The metadata of FORMAT.md section 2, parsed and checked. */
+/* dfnet.look: what a WS-DAN network does with the part that its maps attend to. */
+enum dfn_look { DFN_LOOK_NONE, DFN_LOOK_LOGITS, DFN_LOOK_PROBABILITIES };
+
 struct dfn_meta {
     bool detector; /* role                                                              */
     enum dfn_padding padding;
@@ -63,10 +66,13 @@ struct dfn_meta {
     enum dfn_border border;
     bool round_sizes; /* resize.rounding is albumentations                              */
     bool zero_canvas; /* resize.canvas                                                  */
+    enum dfn_look look;
+    double look_from;   /* share of the greatest attention from which on a place counts */
+    double look_margin; /* share of the input's side that is added to each side         */
     float temperature, real_below, fake_from;
     uint64_t ref_seed;
     int ref_height, ref_width;
-    const double *ref_logits;  /* [outputs]; of a detector: detector.h                  */
+    const double *ref_logits;  /* [frames][outputs]; of a detector: detector.h          */
     const char *const *labels; /* [outputs], or NULL                                    */
     struct dfn_detector_facts mtcnn; /* of a detector, which leaves the rest empty      */
 };
@@ -168,8 +174,8 @@ uint64_t dfn_meta_macs(const struct dfn_meta *meta, const struct dfn_arch *arch,
                        const struct dfn_block *blocks, int nblocks, int height,
                        int width);
 
-/* The reference input of FORMAT.md section 6 as [ref_height][ref_width][3] (NHWC): the
- * numbers are drawn in NCHW order and stored transposed. */
-void dfn_reference_input(uint64_t seed, int height, int width, float *out);
+/* The reference input of FORMAT.md section 6 as [frames][height][width][3] (NHWC): the
+ * numbers are drawn in NCHW order and stored transposed. frames: dfn_arch_frames(). */
+void dfn_reference_input(uint64_t seed, int frames, int height, int width, float *out);
 
 #endif

@@ -12,10 +12,11 @@ static uint64_t next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-void dfn_reference_input(uint64_t seed, int height, int width, float *out)
+void dfn_reference_input(uint64_t seed, int frames, int height, int width, float *out)
 {
     const size_t pixels = (size_t)height * (size_t)width;
-    for (size_t c = 0; c < 3; c++)
-        for (size_t i = 0; i < pixels; i++)
-            out[i * 3 + c] = (float)(next(&seed) >> 40) / 4194304.0f - 2.0f;
+    for (int f = 0; f < frames; f++, out += 3 * pixels)
+        for (size_t c = 0; c < 3; c++)
+            for (size_t i = 0; i < pixels; i++)
+                out[i * 3 + c] = (float)(next(&seed) >> 40) / 4194304.0f - 2.0f;
 }

@@ -2,8 +2,11 @@
  *
  *   stem conv -> blocks -> head pointwise -> pool -> classifier
  *
- *   MBConv:   [expand pointwise] -> depthwise -> [pool -> fc -> fc] -> project
+ *   MBConv:   [[frames ->] expand pointwise] -> depthwise -> [pool -> fc -> fc] -> project
  *   Fused:    conv -> [project]
+ *   a gate behind a block:   pointwise to one channel -> scale
+ *   WS-DAN, for the pool:    pointwise to the maps -> prelu of slope 0 -> bilinear
+ *                            -> rootnorm
  *
  * Each step writes a value of its own. The last step of a residual block adds the
  * block's input. Squeeze-excite has no pass over the depthwise convolution's output: that
@@ -20,10 +23,14 @@
 
 /* A step below this many multiply-adds is done sooner by one thread than handed out. */
 #define SPLIT_MACS 100000u
-/* expand, depthwise, pool, two fc, project */
-#define STEPS_OF_BLOCK 6
+/* frames, expand, depthwise, pool, two fc, project */
+#define STEPS_OF_BLOCK 7
+/* stem, head, pool, classifier; two of a gate; three more of WS-DAN */
+#define OTHER_STEPS 9
 /* one for each of these, and the sums of depthwise */
-#define VALUES_OF_BLOCK 7
+#define VALUES_OF_BLOCK 8
+/* What bilinear pooling is multiplied by, in all published networks. */
+#define WSDAN_SCALE 100.0
 
 struct builder {
     struct dfn_plan *plan;
@@ -193,6 +200,68 @@ static ef_status add_fc(struct builder *b, const char *what, enum dfn_role role,
     return get_weights(b, s, role, cout, cin, 1, &s->args.fc.weight, &s->args.fc.bias);
 }
 
+/* The pixels of three frames, one behind the other. */
+static void add_frames(struct builder *b, int *x)
+{
+    const struct dfn_value v = b->plan->values[*x];
+    const int out = add_value(b, v.h, v.w, 3 * v.c);
+    struct dfn_step *s = add_step(b, "frames", DFN_OP_FRAMES, *x, -1, out);
+    s->args.frames = (struct dfn_frames_args){
+        .frames = b->plan->frames, .pixels = v.h * v.w, .c = v.c};
+    s->items = (size_t)v.h * (size_t)v.w;
+    *x = out;
+}
+
+/* Each pixel times the sigmoid of its own weighted sum. */
+static ef_status add_gate(struct builder *b, int *x)
+{
+    const struct dfn_value v = b->plan->values[*x];
+    int by;
+    const ef_status st =
+        add_pointwise(b, "gate", DFN_GATE_W, *x, -1, 1, DFN_ACT_SIGMOID, &by);
+    if (st)
+        return st;
+    const int out = add_value(b, v.h, v.w, v.c);
+    struct dfn_step *s = add_step(b, "gated", DFN_OP_SCALE, *x, -1, out);
+    s->gate = by;
+    s->args.scale = (struct dfn_scale_args){.c = v.c};
+    s->items = (size_t)v.h * (size_t)v.w;
+    *x = out;
+    return EF_OK;
+}
+
+/* Attention maps, the features under each, normalised. */
+static ef_status add_attention(struct builder *b, int maps, int *x)
+{
+    static const float zeros[DFN_MAX_MAPS];
+    const struct dfn_value v = b->plan->values[*x];
+    int sums;
+    const ef_status st = add_pointwise(b, "attention.conv", DFN_ATTENTION_W, *x, -1, maps,
+                                       DFN_ACT_NONE, &sums);
+    if (st)
+        return st;
+    struct dfn_plan *p = b->plan;
+    p->map_step = p->nsteps;
+    p->maps = add_value(b, v.h, v.w, maps);
+    struct dfn_step *s = add_step(b, "attention", DFN_OP_PRELU, sums, -1, p->maps);
+    s->args.prelu = (struct dfn_prelu_args){.slope = zeros, .c = maps};
+    s->items = (size_t)v.h * (size_t)v.w;
+
+    const int pooled = add_value(b, 1, maps, v.c);
+    s = add_step(b, "pooled", DFN_OP_BILINEAR, *x, -1, pooled);
+    s->gate = p->maps;
+    s->args.bilinear =
+        (struct dfn_bilinear_args){.pixels = v.h * v.w, .maps = maps, .c = v.c};
+    s->items = (size_t)maps * (size_t)v.c;
+    s->macs = mul3(v.h * v.w, maps, v.c);
+
+    *x = add_value(b, 1, 1, maps * v.c);
+    s = add_step(b, "parts", DFN_OP_ROOTNORM, pooled, -1, *x);
+    s->args.rootnorm = (struct dfn_rootnorm_args){.c = maps * v.c, .scale = WSDAN_SCALE};
+    s->items = 1;
+    return EF_OK;
+}
+
 /* After the step that wrote `in`, a depthwise convolution. */
 static ef_status add_squeeze_excite(struct builder *b, int in, int squeezed, int *gate)
 {
@@ -219,8 +288,10 @@ static ef_status add_block(struct builder *b, const struct dfn_block *k, int *x)
     if (k->fused) {
         st = add_conv(b, "conv", DFN_CONV_W, input, -1, k->mid, k->kernel, k->stride, x);
     } else {
+        if (k->expand != 1 && b->plan->frames > 1)
+            add_frames(b, x);
         if (k->expand != 1)
-            st = add_pointwise(b, "expand", DFN_EXPAND_W, input, -1, k->mid, b->act, x);
+            st = add_pointwise(b, "expand", DFN_EXPAND_W, *x, -1, k->mid, b->act, x);
         if (!st)
             st = add_dwconv(b, *x, k->kernel, k->stride, x);
         if (!st && k->squeezed)
@@ -244,14 +315,19 @@ static ef_status add_network(struct builder *b)
     for (int i = 0; i < b->model->nblocks && !st; i++) {
         b->block = i;
         st = add_block(b, &b->model->blocks[i], &x);
+        b->block = -1;
+        if (!st && i + 1 == a->gate)
+            st = add_gate(b, &x);
     }
-    b->block = -1;
     if (!st)
         st = add_pointwise(b, "head", DFN_HEAD_W, x, -1, a->head, b->act, &x);
+    if (!st && a->maps)
+        st = add_attention(b, a->maps, &x);
     if (st)
         return st;
     const struct dfn_value *map = &b->plan->values[x];
-    x = add_pool(b, "pool", x, map->h * map->w);
+    if (!a->maps)
+        x = add_pool(b, "pool", x, map->h * map->w);
     return add_fc(b, "classifier", DFN_CLASSIFIER_W, x, a->outputs, DFN_ACT_NONE, &x);
 }
 
@@ -280,9 +356,17 @@ static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_erro
     /* Written before the first step. In a batch the first image is done before the last
      * one begins (run.c): inputs and logits then live all the time. */
     p->lives[0].first = 0;
-    if (p->batch > 1) {
+    if (p->batch > p->frames) {
         p->lives[0].last = p->nsteps - 1;
         p->lives[p->nvalues - 1].first = 0;
+    }
+    /* Who looks again crops the input by the maps of the first look. */
+    if (p->maps >= 0) {
+        p->lives[p->maps].last = p->nsteps - 1;
+        if (p->batch > p->frames)
+            p->lives[p->maps].first = 0;
+        if (p->model->meta.look)
+            p->lives[0].last = p->nsteps - 1;
     }
     for (int i = 0; i < p->nsteps; i++) {
         const struct dfn_step *s = &p->steps[i];
@@ -343,8 +427,24 @@ static void connect(struct dfn_plan *p)
         case DFN_OP_FC:
             s->args.fc.in = in, s->args.fc.out = out;
             break;
-        case DFN_OP_MAXPOOL: /* a detector's: lib/detect */
         case DFN_OP_PRELU:
+            s->args.prelu.in = in, s->args.prelu.out = out;
+            break;
+        case DFN_OP_BILINEAR:
+            s->args.bilinear.in = in, s->args.bilinear.out = out;
+            s->args.bilinear.map = dfn_plan_value(p, s->gate);
+            break;
+        case DFN_OP_ROOTNORM:
+            s->args.rootnorm.in = in, s->args.rootnorm.out = out;
+            break;
+        case DFN_OP_SCALE:
+            s->args.scale.in = in, s->args.scale.out = out;
+            s->args.scale.by = dfn_plan_value(p, s->gate);
+            break;
+        case DFN_OP_FRAMES:
+            s->args.frames.in = in, s->args.frames.out = out;
+            break;
+        case DFN_OP_MAXPOOL: /* a detector's: lib/detect */
         case DFN_OP_SOFTMAX:
         case DFN_OPS:
             break;
@@ -384,8 +484,8 @@ static ef_status choose_gemm(struct dfn_plan *p, const ef_options *opt, ef_error
 static ef_status allocate_lists(struct dfn_plan *p, int nblocks, const ef_allocator *a,
                                 ef_error *err)
 {
-    const size_t steps = 4 + (size_t)nblocks * STEPS_OF_BLOCK;
-    const size_t values = 5 + (size_t)nblocks * VALUES_OF_BLOCK;
+    const size_t steps = OTHER_STEPS + (size_t)nblocks * STEPS_OF_BLOCK;
+    const size_t values = 1 + OTHER_STEPS + (size_t)nblocks * VALUES_OF_BLOCK;
     p->steps = dfn_calloc(a, steps * sizeof *p->steps);
     p->values = dfn_calloc(a, values * sizeof *p->values);
     p->lives = dfn_calloc(a, values * sizeof *p->lives);
@@ -405,7 +505,10 @@ ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
     plan->model = model;
     plan->height = opt->height ? opt->height : model->meta.height;
     plan->width = opt->width ? opt->width : model->meta.width;
-    plan->batch = opt->batch;
+    plan->frames = dfn_arch_frames(&model->arch);
+    /* Whole sequences. */
+    plan->batch = (opt->batch + plan->frames - 1) / plan->frames * plan->frames;
+    plan->map_step = plan->maps = -1;
     dfn_kernels_init(&plan->kernels, dfn_cpu_detect() & opt->cpu_mask);
 
     struct builder b = {.plan = plan,

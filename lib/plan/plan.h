@@ -26,9 +26,14 @@ struct dfn_step {
         struct dfn_pointwise_args pointwise;
         struct dfn_pool_args pool;
         struct dfn_fc_args fc;
+        struct dfn_prelu_args prelu;
+        struct dfn_bilinear_args bilinear;
+        struct dfn_rootnorm_args rootnorm;
+        struct dfn_scale_args scale;
+        struct dfn_frames_args frames;
     } args;
     int in, out;          /* values                                                    */
-    int residual, gate;   /* values read, or -1                                        */
+    int residual, gate;   /* values read, or -1; gate: or what weighs the input        */
     int sums;             /* value written beside out, or -1                           */
     size_t items;         /* of one image; a run of n images has n times as many       */
     uint64_t macs;        /* of one image                                              */
@@ -43,6 +48,9 @@ struct dfn_plan {
     enum dfn_op pointwise; /* DFN_OP_POINTWISE or DFN_OP_POINTWISE_BLAS                 */
     const char *why;       /* one sentence on that choice                               */
     int height, width, batch;
+    int frames;         /* inputs that go through together: 1, or a sequence's       */
+    int map_step, maps; /* attention maps: the step that writes them and its value,
+                              which keeps them for each input until the run ends; or -1 */
     int nsteps, nvalues;
     struct dfn_step *steps;   /* [nsteps]                                               */
     struct dfn_value *values; /* [nvalues]; 0 is the input, [1][1][outputs] the last    */
@@ -86,6 +94,12 @@ static inline float *dfn_plan_input(const struct dfn_plan *p)
 static inline const float *dfn_plan_logits(const struct dfn_plan *p)
 {
     return dfn_plan_value(p, p->nvalues - 1);
+}
+
+/* Attention maps of the last run's inputs, [batch][h][w][c]; only with plan->maps >= 0. */
+static inline const float *dfn_plan_maps(const struct dfn_plan *p)
+{
+    return dfn_plan_value(p, p->maps);
 }
 
 /* The plan as text; see ef_session_explain(). */

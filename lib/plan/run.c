@@ -2,9 +2,9 @@
  *
  * A batch goes through the network image by image, all in the place of the first: what a
  * step wrote is then still in a cache when the next one reads it, while a batch's widest
- * tensors together are not (38 MiB for 8 images of B0 at 224). Only a tap, which is shown
- * whole batches, wants it step by step. Bits do not depend on it: an item's never do on
- * its range (kernels.h). */
+ * tensors together are not (38 MiB for 8 images of B0 at 224). The frames of a sequence go
+ * together. Only a tap, which is shown whole batches, wants it step by step. Bits do not
+ * depend on it: an item's never do on its range (kernels.h). */
 #include "lib/base/clock.h"
 #include "lib/plan/plan.h"
 
@@ -44,13 +44,20 @@ static ef_status run_steps(struct dfn_plan *plan, struct dfn_pool *pool,
     return EF_OK;
 }
 
-/* The first step reads, and the last one writes, what belongs to this image. */
+/* The first step reads, and the last one writes, what belongs to this image; so do those
+ * that write and read its attention maps. */
 static void point_at(struct dfn_plan *p, int image)
 {
     const size_t i = (size_t)image, outputs = (size_t)p->values[p->nvalues - 1].c;
     p->steps[0].args.conv.in =
         dfn_plan_input(p) + i * (size_t)p->height * (size_t)p->width * 3;
     p->steps[p->nsteps - 1].args.fc.out = dfn_plan_value(p, p->nvalues - 1) + i * outputs;
+    if (p->maps >= 0) {
+        const struct dfn_value *v = &p->values[p->maps];
+        float *maps = dfn_plan_value(p, p->maps) + i * (size_t)(v->h * v->w * v->c);
+        p->steps[p->map_step].args.prelu.out = maps;
+        p->steps[p->map_step + 1].args.bilinear.map = maps;
+    }
 }
 
 ef_status dfn_plan_run(struct dfn_plan *plan, struct dfn_pool *pool,
@@ -62,9 +69,9 @@ ef_status dfn_plan_run(struct dfn_plan *plan, struct dfn_pool *pool,
         return run_steps(plan, pool, run, run->n, err);
 
     ef_status st = EF_OK;
-    for (int image = 0; image < run->n && !st; image++) {
+    for (int image = 0; image < run->n && !st; image += plan->frames) {
         point_at(plan, image);
-        st = run_steps(plan, pool, run, 1, err);
+        st = run_steps(plan, pool, run, plan->frames, err);
     }
     point_at(plan, 0);
     return st;

@@ -22,6 +22,7 @@ struct kcase {
     int n, h, w, cin, cout, oh, ow, k, stride, top, left;
     enum dfn_act act;
     bool residual, gate, summed;
+    int frames;   /* of a sequence */
     size_t items; /* of all n */
     struct guarded in, plain, weight, bias, in2, gates, out, sums;
     float *raw; /* in, before a gate */
@@ -34,6 +35,10 @@ struct kcase {
         struct dfn_maxpool_args maxpool;
         struct dfn_prelu_args prelu;
         struct dfn_softmax_args softmax;
+        struct dfn_bilinear_args bilinear;
+        struct dfn_rootnorm_args rootnorm;
+        struct dfn_scale_args scale;
+        struct dfn_frames_args frames;
     } args;
 };
 
@@ -51,7 +56,8 @@ static bool keeps_channels(const struct kcase *c)
 {
     const enum dfn_op op = c->kernel->op;
     return op == DFN_OP_DWCONV || op == DFN_OP_POOL || op == DFN_OP_MAXPOOL ||
-           op == DFN_OP_PRELU || op == DFN_OP_SOFTMAX;
+           op == DFN_OP_PRELU || op == DFN_OP_SOFTMAX || op == DFN_OP_BILINEAR ||
+           op == DFN_OP_ROOTNORM || op == DFN_OP_SCALE;
 }
 
 /* Ceil mode: the last window may hang over, but begins inside. */
@@ -109,8 +115,17 @@ static void random_shape(struct kcase *c, uint64_t *s)
         c->cout = c->cin;
     if (op == DFN_OP_MAXPOOL)
         random_maxpool(c, s);
-    if (op == DFN_OP_FC)
+    if (op == DFN_OP_FC || op == DFN_OP_ROOTNORM)
         c->h = c->w = c->oh = c->ow = 1;
+    if (op == DFN_OP_BILINEAR) {
+        c->oh = test_random_int(s, 1, 9); /* maps */
+        c->ow = 1;
+    }
+    if (op == DFN_OP_FRAMES) {
+        c->frames = test_random_int(s, 1, 4);
+        c->n *= c->frames;
+        c->cout = 3 * c->cin;
+    }
     if (op == DFN_OP_POOL)
         c->oh = c->ow = 1;
 }
@@ -127,7 +142,11 @@ static void allocate(struct kcase *c, uint64_t *s, bool at_end)
         guarded_new(dfn_pack_count(c->kernel->layout, c->cout, wcin, c->k), at_end);
     c->bias = guarded_new((size_t)c->cout, at_end);
     c->in2 = guarded_new(nout, at_end);
-    c->gates = guarded_new((size_t)(c->n * c->cin), at_end);
+    const bool by_pixel =
+        c->kernel->op == DFN_OP_SCALE || c->kernel->op == DFN_OP_BILINEAR;
+    const int per_pixel = c->kernel->op == DFN_OP_BILINEAR ? c->oh : 1;
+    c->gates = guarded_new(
+        (size_t)c->n * (size_t)(by_pixel ? c->h * c->w * per_pixel : c->cin), at_end);
     c->sums = guarded_new((size_t)(c->n * c->oh * c->cout), at_end);
     c->out = guarded_new(nout, at_end);
     guarded_random(&c->in, s);
@@ -194,6 +213,24 @@ static void connect(struct kcase *c)
         break;
     case DFN_OP_SOFTMAX:
         c->args.softmax = (struct dfn_softmax_args){c->in.v, c->out.v, c->cin};
+        c->items = (size_t)(c->n * c->h * c->w);
+        break;
+    case DFN_OP_BILINEAR:
+        c->args.bilinear = (struct dfn_bilinear_args){c->in.v,     c->gates.v, c->out.v,
+                                                      c->h * c->w, c->oh,      c->cin};
+        c->items = (size_t)(c->n * c->oh * c->cin);
+        break;
+    case DFN_OP_ROOTNORM:
+        c->args.rootnorm = (struct dfn_rootnorm_args){c->in.v, c->out.v, c->cin, 100};
+        c->items = (size_t)c->n;
+        break;
+    case DFN_OP_SCALE:
+        c->args.scale = (struct dfn_scale_args){c->in.v, c->gates.v, c->out.v, c->cin};
+        c->items = (size_t)(c->n * c->h * c->w);
+        break;
+    case DFN_OP_FRAMES:
+        c->args.frames =
+            (struct dfn_frames_args){c->in.v, c->out.v, c->frames, c->h * c->w, c->cin};
         c->items = (size_t)(c->n * c->h * c->w);
         break;
     case DFN_OPS:
@@ -274,12 +311,77 @@ static double exact_softmax(const struct kcase *c, size_t at, int o)
     return exp(row[o]) / sum;
 }
 
+/* One channel under one map. */
+static double exact_bilinear(const struct kcase *c, int img, int map, int o, double *size)
+{
+    double sum = 0;
+    for (int p = 0; p < c->h * c->w; p++) {
+        const int pixel = img * c->h * c->w + p;
+        const double t = (double)c->gates.v[pixel * c->oh + map] *
+                         (double)c->in.v[pixel * c->cin + o] / (c->h * c->w);
+        sum += t;
+        *size += fabs(t);
+    }
+    return sum;
+}
+
+static double exact_rootnorm(const struct kcase *c, size_t at, int o)
+{
+    const float *v = c->in.v + at - (size_t)o;
+    double squares = 0;
+    for (int i = 0; i < c->cin; i++)
+        squares += v[i] > 0 || v[i] < 0 ? fabs((double)v[i]) + 1e-12 : 0;
+    const double root = sqrt(fabs((double)v[o]) + 1e-12);
+    const double sign = v[o] > 0 ? 1 : v[o] < 0 ? -1 : 0;
+    return 100 * sign * root / fmax(sqrt(squares), 1e-12);
+}
+
+/* A copy from the frame before, this one or the one behind. */
+static double exact_frames(const struct kcase *c, int img, int y, int x, int o)
+{
+    const int frame = img % c->frames + o / c->cin - 1, to = img + o / c->cin - 1;
+    if (frame < 0 || frame >= c->frames)
+        return 0;
+    return c->in.v[((to * c->h + y) * c->w + x) * c->cin + o % c->cin];
+}
+
+/* The operations of networks with attention; false: another one. */
+static bool exact_attention(const struct kcase *c, int img, int y, int x, int o,
+                            double *value, double *bound)
+{
+    const double eps = 1.1920929e-7;
+    const size_t at = (size_t)(((img * c->oh + y) * c->ow + x) * c->cout + o);
+    double size = 0;
+    switch ((int)c->kernel->op) {
+    case DFN_OP_BILINEAR:
+        *value = exact_bilinear(c, img, y, o, &size);
+        *bound = (c->h * c->w + 2) * eps * size;
+        return true;
+    case DFN_OP_ROOTNORM:
+        *value = exact_rootnorm(c, at, o);
+        *bound = 8 * eps * fabs(*value);
+        return true;
+    case DFN_OP_SCALE:
+        *value = (double)c->in.v[at] * c->gates.v[(img * c->h + y) * c->w + x];
+        *bound = eps * fabs(*value);
+        return true;
+    case DFN_OP_FRAMES:
+        *value = exact_frames(c, img, y, x, o);
+        *bound = 0;
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* What one output must be and how far it may be off. */
 static double exact(const struct kcase *c, int img, int y, int x, int o, double *bound)
 {
     const double eps = 1.1920929e-7;
     const size_t at = (size_t)(((img * c->oh + y) * c->ow + x) * c->cout + o);
     double sum = 0, size = 0;
+    if (exact_attention(c, img, y, x, o, &sum, bound))
+        return sum;
     if (c->kernel->op == DFN_OP_POOL) {
         for (int p = 0; p < c->h * c->w; p++)
             sum += c->in.v[(img * c->h * c->w + p) * c->cin + o];
@@ -562,6 +664,23 @@ START_TEST(softmax_far_from_zero)
 }
 END_TEST
 
+/* A map that is nowhere, or features that are: the vector stays 0, without a division by
+ * 0; a sign is kept, and NaN is not hidden. */
+START_TEST(rootnorm_of_nothing)
+{
+    const float in[9] = {0, -0.0f, 0, 0, -4e-30f, 0, 1, NAN, 2};
+    float out[9];
+    const struct dfn_rootnorm_args a = {in, out, 3, 100};
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, 0);
+    k.op[DFN_OP_ROOTNORM].run(&a, 0, 3);
+    for (int i = 0; i < 6; i++)
+        ck_assert_float_eq(out[i], i == 4 ? -100 : 0);
+    for (int i = 6; i < 9; i++)
+        ck_assert(isnan(out[i]));
+}
+END_TEST
+
 START_TEST(every_operation_has_a_kernel_at_mask_0)
 {
     struct dfn_kernels k;
@@ -585,6 +704,7 @@ int main(void)
     tcase_add_loop_test(t, activations_at_their_edges, 0, 3);
     tcase_add_loop_test(t, activations_of_every_level, 0, 3);
     tcase_add_test(t, softmax_far_from_zero);
+    tcase_add_test(t, rootnorm_of_nothing);
     tcase_add_test(t, every_operation_has_a_kernel_at_mask_0);
     suite_add_tcase(s, t);
     return run_suite(s);

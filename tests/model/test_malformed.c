@@ -18,6 +18,9 @@ struct defect {
 /* A value of the nano's metadata, replaced. */
 #define VALUE(key, old, new)                                                             \
     "\"dfnet." key "\":\"" old "\"", "\"dfnet." key "\":\"" new "\""
+/* A key in front of the others. */
+#define ADDED(key, value)                                                                \
+    "\"dfnet.stem\":\"1\",", "\"dfnet.stem\":\"1\",\"dfnet." key "\":\"" value "\","
 #define F EF_E_FORMAT
 #define STAGES "fused,3,2,1,1,1,0;fused,3,1,2,1,1,0;mb,3,1,1,1,1,1;mb,3,2,2,1,1,1"
 #define STAGE_TAIL ";fused,3,1,2,1,1,0;mb,3,1,1,1,1,1;mb,3,2,2,1,1,1"
@@ -114,6 +117,28 @@ static const struct defect defects[] = {
     {"head 0", VALUE("head", "1", "0"), F, "dfnet.head"},
     {"outputs 0", VALUE("outputs", "2", "0"), F, "dfnet.outputs"},
     {"outputs 65537", VALUE("outputs", "2", "65537"), F, "65536"},
+    {"no attention map", ADDED("attention", "0"), F, "1 to 64"},
+    {"65 attention maps", ADDED("attention", "65"), F, "1 to 64"},
+    {"an attention map without weights", ADDED("attention", "1"), F, "attention.weight"},
+    {"a classifier of one map for two", ADDED("attention", "2"), F, "[2,2]"},
+    {"a gate behind no block", ADDED("gate", "0"), F, "1 to 4"},
+    {"a gate behind the fifth of four blocks", ADDED("gate", "5"), F, "1 to 4"},
+    {"a gate without weights", ADDED("gate", "4"), F, "gate.weight"},
+    {"a sequence of one", ADDED("frames", "1"), F, "2 to 64"},
+    {"a sequence of 65", ADDED("frames", "65"), F, "2 to 64"},
+    {"a sequence with the logits of a picture", ADDED("frames", "2"), F, "4"},
+    {"a look without maps", ADDED("look", "logits,0.1,0.05"), F, "attention maps"},
+    {"a look of a sequence",
+     ADDED("frames", "2\",\"dfnet.attention\":\"2\",\"dfnet.look\":\"logits,0.1,0.05"), F,
+     "sequences"},
+    {"a look of two values", ADDED("attention", "2\",\"dfnet.look\":\"logits,0.1"), F,
+     "expected 3"},
+    {"a look with another name", ADDED("attention", "2\",\"dfnet.look\":\"mean,0.1,0.05"),
+     F, "logits, prob"},
+    {"a look beyond the greatest attention",
+     ADDED("attention", "2\",\"dfnet.look\":\"logits,1.1,0.05"), F, "0 to 1"},
+    {"a look with a margin below 0",
+     ADDED("attention", "2\",\"dfnet.look\":\"logits,0.1,-0.1"), F, "0 to 1"},
     {"stages empty", VALUE("stages", STAGES, ""), F, "7"},
     {"stage of another type", VALUE("stages", STAGES, "ds,3,2,1,1,1,0" STAGE_TAIL), F,
      "type"},

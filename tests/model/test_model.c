@@ -367,7 +367,7 @@ START_TEST(reference_input_is_the_generators)
     /* The first outputs of SplitMix64 from seed 1234567, from its authors' C code. */
     static const uint64_t known[] = {6457827717110365317u, 3203168211198807973u};
     float one[3 * 32 * 33];
-    dfn_reference_input(1234567, 32, 33, one);
+    dfn_reference_input(1234567, 1, 32, 33, one);
     ck_assert(one[0] == (float)(known[0] >> 40) / 4194304.0f - 2.0f);
     ck_assert(one[3] == (float)(known[1] >> 40) / 4194304.0f - 2.0f);
     /* NCHW order of the draws, NHWC order of the array. */

@@ -62,6 +62,9 @@ class Net:
     dtype: str = "f32"
     gain: float = 1.0
     seed: int = 1
+    attention: int = 0
+    gate: int = 0
+    frames: int = 1
 
 
 NETS = [
@@ -148,6 +151,32 @@ NETS = [
         "mb,3,2,2,8,1,4;mb,5,2,2,8,1,4;fused,3,2,2,8,1,0;mb,3,2,2,8,1,4;mb,5,2,2,8,1,4;mb,3,2,2,8,1,4",
         {"seven_halvings": (1, 160, 97)},
     ),
+    Net(
+        "attention_maps",
+        "mb,3,1,1,8,1,4;mb,3,2,4,12,2,4;mb,5,2,4,16,1,4",
+        {"attention_maps": (2, 49, 62), "attention_of_one_pixel": (1, 32, 32)},
+        attention=5,
+    ),
+    Net(
+        "gated",
+        "mb,3,1,1,8,1,4;mb,3,2,4,12,2,4;mb,5,2,4,16,2,4",
+        {"gated": (2, 41, 54)},
+        gate=4,
+    ),
+    Net(
+        "sequence",
+        "mb,3,1,1,8,1,4;mb,3,2,3,12,2,4;fused,3,1,2,12,1,0;mb,5,2,3,16,2,4",
+        {"sequence": (4, 43, 35), "two_sequences": (8, 32, 48)},
+        frames=4,
+    ),
+    Net(
+        "sequence_gated_attention",
+        "mb,3,2,3,12,2,4",
+        {"sequence_gated_attention": (3, 33, 40)},
+        attention=2,
+        gate=1,
+        frames=3,
+    ),
 ]
 
 
@@ -188,14 +217,21 @@ def weights(net: Net, arch: Architecture) -> dict[str, np.ndarray]:
         tensors[name] = (values * scale).astype(np.float32)
     calibration = Calibration(arch, tensors, Padding.parse(net.padding, arch), None)
     calibration.gain = net.gain
-    calibration.run(uniform(5, 2, 3, 96, 96))
+    calibration.run(uniform(5, 2 * arch.frames, 3, 96, 96))
     return tensors
 
 
 def make_net(net: Net, folder: Path) -> list[str]:
     """Write the model and its cases; returns one line for each case."""
     arch = Architecture.parse(
-        net.stages, activation=net.activation, stem=net.stem, head=net.head, outputs=net.outputs
+        net.stages,
+        activation=net.activation,
+        stem=net.stem,
+        head=net.head,
+        outputs=net.outputs,
+        attention=net.attention,
+        gate=net.gate,
+        frames=net.frames,
     )
     meta = Metadata(
         name=net.name,

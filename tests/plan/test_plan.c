@@ -83,7 +83,8 @@ static void shared_free(void *user, void *block)
         free(block);
 }
 
-static ef_model *model_of(const char *stages, int stem, int head)
+/* more: maps, gate and frames of the architecture; NULL: none. */
+static ef_model *model_with(const char *stages, int stem, int head, const int more[3])
 {
     ef_error err;
     ef_model *m = calloc(1, sizeof *m);
@@ -96,6 +97,11 @@ static ef_model *model_of(const char *stages, int stem, int head)
     assert_status(dfn_arch_parse_stages(stages, strlen(stages), &m->arch, &err), EF_OK,
                   &err);
     m->nblocks = dfn_arch_blocks(&m->arch, NULL);
+    if (more) {
+        m->arch.maps = more[0];
+        m->arch.gate = more[1] % (m->nblocks + 1);
+        m->arch.frames = more[2];
+    }
     m->blocks = calloc((size_t)m->nblocks, sizeof *m->blocks);
     dfn_arch_blocks(&m->arch, m->blocks);
     const size_t n = ((size_t)m->nblocks + 1) * DFN_ROLES;
@@ -104,6 +110,11 @@ static ef_model *model_of(const char *stages, int stem, int head)
         m->weights[i] = zeros;
     ck_assert_int_eq(pthread_mutex_init(&m->pack_lock, NULL), 0);
     return m;
+}
+
+static ef_model *model_of(const char *stages, int stem, int head)
+{
+    return model_with(stages, stem, head, NULL);
 }
 
 static void free_model(ef_model *m)
@@ -164,6 +175,9 @@ static void check_values(const struct dfn_plan *p)
         ck_assert_msg(read > written, "value %d is never read", v);
         ck_assert_uint_le(p->lives[v].offset + bytes_of(p, v), p->arena_bytes);
         ck_assert_uint_eq(p->lives[v].offset % DFN_ALIGN, 0);
+        /* The maps, and the input that they lead back into, outlive the run. */
+        if (v == p->maps || (!v && p->model->meta.look))
+            read = p->nsteps;
         for (int i = written < 0 ? 0 : written; i <= read && i < p->nsteps; i++) {
             const struct dfn_step *s = &p->steps[i];
             const bool own = s->out == v || s->sums == v;
@@ -223,6 +237,36 @@ static void check_step(const struct dfn_plan *p, const struct dfn_step *s)
         ck_assert(s->args.fc.in == from && s->args.fc.out == to);
         ck_assert(s->args.fc.cin == in->c && s->args.fc.cout == out->c);
         break;
+    case DFN_OP_PRELU:
+        ck_assert(s->args.prelu.in == from && s->args.prelu.out == to);
+        ck_assert(in->c == out->c && s->args.prelu.c == in->c && s->out == p->maps);
+        for (int i = 0; i < in->c; i++)
+            ck_assert_float_eq(s->args.prelu.slope[i], 0);
+        ck_assert_uint_eq(s->items, (size_t)(in->h * in->w));
+        break;
+    case DFN_OP_BILINEAR:
+        ck_assert(s->args.bilinear.in == from && s->args.bilinear.out == to);
+        ck_assert(s->args.bilinear.map == address(p, s->gate) && s->gate == p->maps);
+        ck_assert(s->args.bilinear.pixels == in->h * in->w);
+        ck_assert(s->args.bilinear.maps == out->w && s->args.bilinear.c == out->c);
+        ck_assert(p->values[p->maps].c == out->w && in->c == out->c);
+        break;
+    case DFN_OP_ROOTNORM:
+        ck_assert(s->args.rootnorm.in == from && s->args.rootnorm.out == to);
+        ck_assert(s->args.rootnorm.c == in->w * in->c && out->c == in->w * in->c);
+        break;
+    case DFN_OP_SCALE:
+        ck_assert(s->args.scale.in == from && s->args.scale.out == to);
+        ck_assert(s->args.scale.by == address(p, s->gate) && s->args.scale.c == in->c);
+        ck_assert(p->values[s->gate].c == 1 && in->h == out->h && in->w == out->w);
+        ck_assert_uint_eq(s->items, (size_t)(in->h * in->w));
+        break;
+    case DFN_OP_FRAMES:
+        ck_assert(s->args.frames.in == from && s->args.frames.out == to);
+        ck_assert(s->args.frames.frames == p->frames && out->c == 3 * in->c);
+        ck_assert(s->args.frames.pixels == in->h * in->w && s->args.frames.c == in->c);
+        ck_assert_uint_eq(s->items, (size_t)(in->h * in->w));
+        break;
     default:
         ck_abort_msg("%s: an operation that no classifier has", s->name);
     }
@@ -258,7 +302,7 @@ static void check_plan(const struct dfn_plan *p)
 
 /* ---- names ---- */
 
-#define MOST_STEPS (4 + 6 * DFN_MAX_BLOCKS)
+#define MOST_STEPS (9 + 7 * DFN_MAX_BLOCKS)
 
 static int add_name(char names[][40], int n, int block, const char *what)
 {
@@ -276,6 +320,8 @@ static int names_of(const ef_model *m, char names[][40])
     int n = add_name(names, 0, -1, "stem");
     for (int i = 0; i < m->nblocks; i++) {
         const struct dfn_block *b = &m->blocks[i];
+        if (!b->fused && b->expand != 1 && m->arch.frames > 1)
+            n = add_name(names, n, i, "frames");
         if (!b->fused && b->expand != 1)
             n = add_name(names, n, i, "expand");
         n = add_name(names, n, i, b->fused ? "conv" : "depthwise");
@@ -286,8 +332,19 @@ static int names_of(const ef_model *m, char names[][40])
         }
         if (!b->fused || b->expand != 1)
             n = add_name(names, n, i, "project");
+        if (i + 1 == m->arch.gate) {
+            n = add_name(names, n, -1, "gate");
+            n = add_name(names, n, -1, "gated");
+        }
     }
     n = add_name(names, n, -1, "head");
+    if (m->arch.maps) {
+        n = add_name(names, n, -1, "attention.conv");
+        n = add_name(names, n, -1, "attention");
+        n = add_name(names, n, -1, "pooled");
+        n = add_name(names, n, -1, "parts");
+        return add_name(names, n, -1, "classifier");
+    }
     n = add_name(names, n, -1, "pool");
     return add_name(names, n, -1, "classifier");
 }
@@ -339,8 +396,16 @@ START_TEST(random_networks)
                  test_random_int(&state, 1, 4),
                  fused ? 0 : test_random_int(&state, 0, 8));
     }
-    ef_model *m =
-        model_of(stages, test_random_int(&state, 1, 40), test_random_int(&state, 1, 200));
+    int more[3] = {0}; /* in every second network maps, a gate, sequences or several */
+    const int which = test_random_int(&state, 0, 15);
+    more[0] = which & 1 ? test_random_int(&state, 1, 12) : 0;
+    more[1] = which & 2 ? test_random_int(&state, 0, 64) : 0;
+    more[2] = which & 4 ? test_random_int(&state, 2, 9) : 0;
+    const int stem = test_random_int(&state, 1, 40);
+    ef_model *m = model_with(stages, stem, test_random_int(&state, 1, 200),
+                             which & 8 ? more : NULL);
+    m->meta.look =
+        m->arch.maps && test_random_int(&state, 0, 1) ? DFN_LOOK_LOGITS : DFN_LOOK_NONE;
     m->meta.padding = test_random_int(&state, 0, 1) ? DFN_PAD_SAME : DFN_PAD_SYM;
     const ef_options opt =
         options_for(test_random_int(&state, 32, 200), test_random_int(&state, 32, 200),
@@ -350,6 +415,8 @@ START_TEST(random_networks)
     assert_status(dfn_plan_build(m, &opt, &p, &err), EF_OK, &err);
     check_plan(&p);
     check_names(&p);
+    ck_assert_int_eq(p.batch % dfn_arch_frames(&m->arch), 0);
+    ck_assert(p.batch >= opt.batch && p.batch < opt.batch + dfn_arch_frames(&m->arch));
     dfn_plan_free(&p, &opt.allocator);
     free_model(m);
 }

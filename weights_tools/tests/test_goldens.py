@@ -71,8 +71,10 @@ def test_forward(name):
 @pytest.mark.parametrize("name", CASES)
 def test_stored_reference_logits(name):
     arch, tensors, meta = read_model(load(name).model)
-    logits = forward(arch, tensors, reference_input(*meta.reference), meta.padding)[0]
-    assert logits == pytest.approx(meta.reference_logits, abs=1e-11)
+    x = reference_input(*meta.reference, arch.frames)
+    logits = forward(arch, tensors, x, meta.padding).reshape(-1)
+    # Rounded when the file was written (reference.as_stored); some files are older than that.
+    assert logits == pytest.approx(meta.reference_logits, abs=1e-7)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n.startswith("padding_")])

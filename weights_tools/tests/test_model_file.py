@@ -239,6 +239,49 @@ def test_optional_crop_keys_survive_and_defaults_are_not_written(tmp_path):
     assert not [key for key in keys[first : first + 7] if key in usual]
 
 
+def test_optional_network_keys_survive(tmp_path):
+    arch = replace(tiny.architecture(), attention=3, gate=2)
+    meta = tiny.metadata(look="probabilities,0.25,0.0")
+    write_model(tmp_path / "m", arch, tiny.weights(arch), meta)
+    found, tensors, read = read_model(tmp_path / "m")
+    assert (found, read.look) == (arch, meta.look)
+    assert list(tensors)[-6:] == [
+        f"{layer}.{part}"
+        for layer in ("gate", "attention", "classifier")
+        for part in ("weight", "bias")
+    ]
+    keys = tiny.header(tmp_path / "m")["__metadata__"]
+    assert (keys["dfnet.attention"], keys["dfnet.gate"]) == ("3", "2")
+    assert "dfnet.frames" not in keys
+    usual = tiny.header(tiny.write(tmp_path / "usual"))["__metadata__"]
+    assert not usual.keys() & {f"dfnet.{k}" for k in ("attention", "gate", "frames", "look")}
+
+
+def test_a_sequence_has_reference_logits_for_each_frame(tmp_path):
+    arch = replace(tiny.architecture(), frames=3)
+    write_model(tmp_path / "m", arch, tiny.weights(arch), tiny.metadata())
+    found, _, meta = read_model(tmp_path / "m")
+    assert found.frames == 3
+    assert len(meta.reference_logits) == 9
+    assert len(set(meta.reference_logits)) == 9
+
+
+@pytest.mark.parametrize(
+    ("look", "match"),
+    [
+        ("logits,0.1", "3 values"),
+        ("mean,0.1,0.05", "one of logits, probabilities"),
+        ("logits,1.5,0.05", "0 to 1"),
+        ("logits,0.1,-0.05", "0 to 1"),
+        ("logits,0.1,nan", "finite"),
+    ],
+)
+def test_looks_refused(tmp_path, look, match):
+    arch = replace(tiny.architecture(), attention=3)
+    with pytest.raises(ModelFileError, match=match):
+        write_model(tmp_path / "m", arch, tiny.weights(arch), tiny.metadata(look=look))
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -283,6 +326,7 @@ def test_optional_crop_keys_survive_and_defaults_are_not_written(tmp_path):
         ({"resize": "shorter:0", "resize_border": "pad"}, "dfnet.resize"),
         ({"resize_rounding": "opencv"}, "dfnet.resize.rounding"),
         ({"resize_canvas": "black"}, "dfnet.resize.canvas"),
+        ({"look": "logits,0.1,0.05"}, "dfnet.look: is for networks with attention maps"),
         ({"temperature": 0.0}, "dfnet.temperature"),
         ({"thresholds": (0.6, 0.5)}, "dfnet.thresholds"),
         ({"thresholds": (0.6, 1.1)}, "dfnet.thresholds"),
