@@ -165,6 +165,17 @@ DFN_INLINE void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const
     }
 }
 
+/* The vectors of a tile that is inside the image. A file that defines DFN_DW_OWN_FULL
+ * brings its own. */
+#ifdef DFN_DW_OWN_FULL
+DFN_INLINE void dfn_dw_full(const struct dfn_dw_tile *t, const int k, const int s);
+#else
+DFN_INLINE void dfn_dw_full(const struct dfn_dw_tile *t, const int k, const int s)
+{
+    dfn_dw_tile(t, k, s, 2, DFN_DW_INNER);
+}
+#endif
+
 /* How much of a tile exists. */
 enum dfn_dw_form {
     DFN_DW_FULL,   /* all of it                                                         */
@@ -178,7 +189,7 @@ DFN_INLINE void dfn_dw_tile_of(const struct dfn_dw_tile *t, enum dfn_dw_form for
 {
     switch (form) {
     case DFN_DW_FULL:
-        dfn_dw_tile(t, k, s, 2, DFN_DW_INNER);
+        dfn_dw_full(t, k, s);
         break;
     case DFN_DW_CUT:
         dfn_dw_tile(t, k, s, 2, DFN_DW_EDGE);

@@ -26,6 +26,22 @@
 #include "kernels/simd/act.h"
 
 #define DFN_PW_PANEL 16
+#ifndef DFN_PW_WIDE
+#define DFN_PW_WIDE 3 /* vectors of the widest group of columns                         */
+#endif
+/* Lanes of a group's last vector with which a tile's sums may go straight out of
+ * registers: any where a mask cuts the vector, else all, because a branch in the mask's
+ * place makes gcc 12 keep the sums in memory, which halves the speed of the whole tile.
+ * 16 registers are too few for that. */
+#if DFN_VEC_MASKS
+#define DFN_PW_LAST(g) (g)->last
+#elif DFN_VREGS == 32
+#define DFN_PW_LAST(g) DFN_VL
+#endif
+/* Sums that a tile must have for it to be worth the code. */
+#ifndef DFN_PW_DIRECT
+#define DFN_PW_DIRECT 1
+#endif
 #define DFN_PW_DEPTH 512
 /* Floats of activations that a strip of pixels may have. */
 #define DFN_PW_STRIP 65536
@@ -56,12 +72,11 @@ DFN_INLINE const float *dfn_pw_weight(const struct dfn_pw_group *g, size_t i, in
            v % vecs * DFN_VL;
 }
 
-/* Bias, activation and residual of vector j of row r, and its way out. */
+/* Bias, activation and residual of the n lanes of vector j of row r, and its way out. */
 DFN_INLINE void dfn_pw_end(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
-                           dfn_vec sum, int r, int j, int cols, enum dfn_act act)
+                           dfn_vec sum, int r, int j, int n, enum dfn_act act)
 {
     const size_t to = (size_t)r * g->cout + (size_t)j * DFN_VL;
-    const int n = j == cols - 1 ? g->last : DFN_VL;
     dfn_vec v = vec_add(sum, vec_load_upto(g->bias + (size_t)j * DFN_VL, n));
     v = vec_act(act, v);
     if (at->residual)
@@ -76,7 +91,7 @@ DFN_INLINE void dfn_pw_end_tile(const struct dfn_pw_group *g,
 {
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < cols; j++, held += DFN_VL)
-            dfn_pw_end(g, at, vec_load(held), r, j, cols, act);
+            dfn_pw_end(g, at, vec_load(held), r, j, j == cols - 1 ? g->last : DFN_VL, act);
 }
 
 static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
@@ -90,25 +105,60 @@ static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_pl
         dfn_pw_end_tile(g, at, held, rows, cols, g->act);
 }
 
+#ifdef DFN_VEC_LANES
+/* Adds the input channels i.. to sum, DFN_VL at a time, and returns the first that is left.
+ * A sum gets its terms in the same order as below. */
+DFN_INLINE size_t dfn_pw_lanes(const struct dfn_pw_group *g, const float *in, size_t i,
+                               size_t end, dfn_vec sum[][DFN_PW_WIDE], const int rows,
+                               const int cols)
+{
+    const float *at[DFN_VREGS], *weight = dfn_pw_weight(g, i, 0);
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+        at[r] = in + (size_t)r * g->cin + i;
+    for (; i + DFN_VL <= end; i += DFN_VL, weight += DFN_VL * DFN_PW_PANEL) {
+        dfn_vec x[DFN_VREGS];
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++) {
+            x[r] = vec_load(at[r]);
+            at[r] += DFN_VL;
+        }
+#pragma GCC unroll 4
+        for (int lane = 0; lane < DFN_VL; lane++)
+#pragma GCC unroll 4
+            for (int j = 0; j < cols; j++) {
+                const dfn_vec w = vec_load(weight + lane * DFN_PW_PANEL + j * DFN_VL);
+#pragma GCC unroll 14
+                for (int r = 0; r < rows; r++)
+                    sum[r][j] = vec_fma_lane(w, x[r], lane, sum[r][j]);
+            }
+    }
+    return i;
+}
+#endif
+
 /* sum[r][j] = the sum over the input channels i..end-1. rows and cols are constants at
  * every call of what is below, so that the sums live in registers. */
 DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size_t i,
-                             size_t end, dfn_vec sum[][3], const int rows, const int cols)
+                             size_t end, dfn_vec sum[][DFN_PW_WIDE], const int rows, const int cols)
 {
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
             sum[r][j] = vec_set1(0.0f);
+#ifdef DFN_VEC_LANES
+    i = dfn_pw_lanes(g, in, i, end, sum, rows, cols);
+#endif
     for (; i < end; i++) {
-        dfn_vec w[3];
-#pragma GCC unroll 3
+        dfn_vec w[DFN_PW_WIDE];
+#pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
             w[j] = vec_load(dfn_pw_weight(g, i, j));
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++) {
             const dfn_vec x = vec_set1(in[(size_t)r * g->cin + i]);
-#pragma GCC unroll 3
+#pragma GCC unroll 4
             for (int j = 0; j < cols; j++)
                 sum[r][j] = vec_fma(x, w[j], sum[r][j]);
         }
@@ -117,25 +167,25 @@ DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size
 
 /* A tile of at most DFN_PW_DEPTH input channels: from registers straight out. */
 DFN_INLINE void dfn_pw_short(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
-                             const int rows, const int cols, const enum dfn_act act)
+                             const int rows, const int cols, const int last, const enum dfn_act act)
 {
-    dfn_vec sum[DFN_VREGS][3];
+    dfn_vec sum[DFN_VREGS][DFN_PW_WIDE];
 
     dfn_pw_piece(g, at->in, 0, g->cin, sum, rows, cols);
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
-            dfn_pw_end(g, at, sum[r][j], r, j, cols, act);
+            dfn_pw_end(g, at, sum[r][j], r, j, j == cols - 1 ? last : DFN_VL, act);
 }
 
 /* held[r][j] = sum[r][j], or += it. */
-DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][3], const bool add, const int rows,
+DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][DFN_PW_WIDE], const bool add, const int rows,
                             const int cols)
 {
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int j = 0; j < cols; j++, held += DFN_VL)
             vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
 }
@@ -145,7 +195,7 @@ DFN_INLINE void dfn_pw_long(const struct dfn_pw_group *g, const struct dfn_pw_pl
                             const int rows, const int cols)
 {
     float held[DFN_PW_MOST];
-    dfn_vec sum[DFN_VREGS][3];
+    dfn_vec sum[DFN_VREGS][DFN_PW_WIDE];
 
     size_t i = g->cin < DFN_PW_DEPTH ? g->cin : DFN_PW_DEPTH;
     dfn_pw_piece(g, at->in, 0, i, sum, rows, cols);
@@ -158,22 +208,22 @@ DFN_INLINE void dfn_pw_long(const struct dfn_pw_group *g, const struct dfn_pw_pl
     dfn_pw_end_held(g, at, held, rows, cols);
 }
 
-/* Straight out of registers only where a mask cuts the last vector: a branch in its place
- * makes gcc 12 keep the sums in memory, which halves the speed of the whole tile. */
+/* One tile. */
 DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
                             const int rows, const int cols)
 {
-#if DFN_VEC_MASKS
-    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_SWISH) {
-        dfn_pw_short(g, at, rows, cols, DFN_ACT_SWISH);
+#ifdef DFN_PW_LAST
+    const bool direct = rows * cols >= DFN_PW_DIRECT && g->cin <= DFN_PW_DEPTH && g->last == DFN_PW_LAST(g);
+    if (direct && g->act == DFN_ACT_SWISH) {
+        dfn_pw_short(g, at, rows, cols, DFN_PW_LAST(g), DFN_ACT_SWISH);
         return;
     }
-    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_RELU6) {
-        dfn_pw_short(g, at, rows, cols, DFN_ACT_RELU6);
+    if (direct && g->act == DFN_ACT_RELU6) {
+        dfn_pw_short(g, at, rows, cols, DFN_PW_LAST(g), DFN_ACT_RELU6);
         return;
     }
-    if (g->cin <= DFN_PW_DEPTH && g->act == DFN_ACT_NONE) {
-        dfn_pw_short(g, at, rows, cols, DFN_ACT_NONE);
+    if (direct && g->act == DFN_ACT_NONE) {
+        dfn_pw_short(g, at, rows, cols, DFN_PW_LAST(g), DFN_ACT_NONE);
         return;
     }
 #endif

@@ -53,22 +53,28 @@ DFN_INLINE void dfn_fc_panel(const float *in, const float *weight, const float *
                              float *out, size_t cin, int n, const enum dfn_act act)
 {
     dfn_vec sum[DFN_FC_SUMS][DFN_FC_VECS];
+#pragma GCC unroll 4
     for (int k = 0; k < DFN_FC_SUMS; k++)
+#pragma GCC unroll 4
         for (int j = 0; j < DFN_FC_VECS; j++)
             sum[k][j] = vec_set1(0.0f);
     size_t i = 0;
     for (; i + DFN_FC_SUMS <= cin; i += DFN_FC_SUMS)
+#pragma GCC unroll 4
         for (int k = 0; k < DFN_FC_SUMS; k++) {
             const dfn_vec x = vec_set1(in[i + (size_t)k]);
             const float *w = weight + (i + (size_t)k) * DFN_FC_PANEL;
+#pragma GCC unroll 4
             for (int j = 0; j < DFN_FC_VECS; j++)
                 sum[k][j] = vec_fma(x, vec_load(w + j * DFN_VL), sum[k][j]);
         }
     for (; i < cin; i++)
+#pragma GCC unroll 4
         for (int j = 0; j < DFN_FC_VECS; j++)
             sum[0][j] =
                 vec_fma(vec_set1(in[i]), vec_load(weight + i * DFN_FC_PANEL + j * DFN_VL),
                         sum[0][j]);
+#pragma GCC unroll 4
     for (int j = 0; j < DFN_FC_VECS; j++) {
         const int left = n - j * DFN_VL;
         const int lanes = left < 0 ? 0 : left < DFN_VL ? left : DFN_VL;

@@ -581,7 +581,8 @@ START_TEST(packing_in_pieces_is_packing)
 END_TEST
 
 /* CPU levels of the activations' tests; one that this machine lacks falls back. */
-static const uint32_t levels[] = {0, DFN_CPU_AVX2, DFN_CPU_AVX2 | DFN_CPU_AVX512};
+static const uint32_t levels[] = {0, DFN_CPU_AVX2 | DFN_CPU_NEON,
+                                  DFN_CPU_AVX2 | DFN_CPU_AVX512};
 
 /* n values through the activation of a depthwise-like fully connected layer: each is the
  * bias of one output, whose weights are 0. Kernels then do nothing else with it. */

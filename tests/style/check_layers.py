@@ -38,7 +38,7 @@ DOORS = [
     (r"jpeglib\.h|jerror\.h|turbojpeg\.h", r"lib/image/jpeg\.c"),
     (r"stb/.*|stb_.*", r"lib/image/stb\.c"),
     (r"(\w*intrin|cpuid)\.h", r"kernels/(x86/.*|simd/vec_.*|cpu\.c)"),
-    (r"arm_neon\.h|sys/auxv\.h|asm/hwcap\.h", r"kernels/(arm/.*|cpu\.c)"),
+    (r"arm_neon\.h|sys/auxv\.h|asm/hwcap\.h", r"kernels/(arm/.*|simd/vec_.*|cpu\.c)"),
     (
         r"pthread\.h|threads\.h|stdatomic\.h|semaphore\.h",
         r"lib/(base|model|pipeline|plan)/.*|kernels/cpu\.c",
