@@ -25,6 +25,8 @@
 
 #include "kernels/simd/act.h"
 
+#include <stdbool.h>
+
 #define DFN_PW_PANEL 16
 #define DFN_PW_DEPTH 512
 /* Floats of activations that a strip of pixels may have. */
@@ -46,6 +48,8 @@ struct dfn_pw_place {
     const float *in;       /* [rows][cin]                                               */
     const float *residual; /* [rows][cout]                                              */
     float *out;            /* [rows][cout]                                              */
+    const float *ahead;    /* cin lines of memory to fetch meanwhile: the weights of the
+                              next group, a piece for each tile                         */
 };
 
 /* The weights of vector j of a group for input channel i. */
@@ -115,6 +119,20 @@ DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size
     }
 }
 
+/* held[r][j] = sum[r][j], or += it. */
+DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][3], const bool add, const int rows,
+                            const int cols)
+{
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++, held += DFN_VL)
+            vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
+}
+
+#ifdef DFN_PW_OWN_TILE
+#include DFN_PW_OWN_TILE
+#else
 /* A tile of at most DFN_PW_DEPTH input channels: from registers straight out. */
 DFN_INLINE void dfn_pw_short(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
                              const int rows, const int cols, const enum dfn_act act)
@@ -127,17 +145,6 @@ DFN_INLINE void dfn_pw_short(const struct dfn_pw_group *g, const struct dfn_pw_p
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++)
             dfn_pw_end(g, at, sum[r][j], r, j, cols, act);
-}
-
-/* held[r][j] = sum[r][j], or += it. */
-DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][3], const bool add, const int rows,
-                            const int cols)
-{
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-        for (int j = 0; j < cols; j++, held += DFN_VL)
-            vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
 }
 
 /* Any tile: the sums of its pieces are added in memory. */
@@ -179,6 +186,7 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
 #endif
     dfn_pw_long(g, at, rows, cols);
 }
+#endif
 
 /* One case for each tile. */
 static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
@@ -234,12 +242,17 @@ static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, siz
         .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
         .act = a->act};
 
+    const size_t line = cin * DFN_PW_PANEL, next = (size_t)cols * DFN_VL * cin;
+    const bool more = o + (size_t)cols * DFN_VL < cout;
+    size_t fetched = 0;
     for (size_t m = first; m < last; m += rows) {
         for (; rows > last - m; heights++)
             rows = *heights < rows ? *heights : rows;
-        const struct dfn_pw_place at = {a->in + m * cin,
-                                        a->residual ? a->residual + m * cout + o : NULL,
-                                        a->out + m * cout + o};
+        const struct dfn_pw_place at = {
+            a->in + m * cin, a->residual ? a->residual + m * cout + o : NULL,
+            a->out + m * cout + o,
+            more && fetched < next ? g.weight + next + fetched : g.weight};
+        fetched += line;
         dfn_pw_any_tile(&g, &at, (int)rows, cols);
     }
 }
