@@ -91,8 +91,8 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
         return (size_t)oh;
     case DFN_OP_DWCONV:
         a->dwconv =
-            (struct dfn_dwconv_args){in, w,  bias, out,       NULL, s->h, s->w,  s->cin,
-                                     oh, ow, s->k, s->stride, pad,  pad,  s->act};
+            (struct dfn_dwconv_args){in, w,  bias, out,       NULL, s->h, s->w,   s->cin,
+                                     oh, ow, s->k, s->stride, pad,  pad,  s->act, 0};
         return (size_t)oh;
     case DFN_OP_POOL:
         a->pool =

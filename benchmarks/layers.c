@@ -54,7 +54,7 @@ void layers_print(const struct layers *l, int batch, double peak)
 {
     struct kind kinds[MAX_KINDS];
     int nkinds = 0;
-    double all = 0, macs = 0;
+    double all = 0, macs = 0, carried = 0;
     for (size_t i = 0; i < l->n; i++)
         all += (double)l->best[i];
     printf("%-22s %-34s %9s %11s %7s %8s %7s %12s\n", "step", "kernel", "MMACs", "time",
@@ -62,9 +62,13 @@ void layers_print(const struct layers *l, int batch, double peak)
     for (size_t i = 0; i < l->n; i++) {
         const ef_step_time *s = &l->last[i];
         const double ns = l->best[i] ? (double)l->best[i] : 1;
-        const double step_macs = (double)s->macs * batch;
-        const char *name = kind_of(s->name);
+        const double step_macs = (double)s->macs * batch + carried;
+        const char *name = carried > 0 ? "expand + depthwise" : kind_of(s->name);
         int k = 0;
+        /* What the next step, a depthwise, does inside counts there. */
+        carried = !l->best[i] && s->macs > 0 ? (double)s->macs * batch : 0;
+        if (carried > 0)
+            continue;
         macs += step_macs;
         printf("%-22s %-34s ", s->name, s->kernel);
         print_figures(ns, step_macs, all, peak);

@@ -41,7 +41,8 @@ struct dfn_conv_args {
  *   out[y][x][c] = act(bias[c] + sum over ky, kx of
  *                  w[c][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][c])
  * and, for squeeze-excite, sums[y][c] = sum over x of out[y][x][c] in float. An item is
- * an output row: n * oh items. */
+ * an output row: n * oh items. The c channels may be a slice of more: out's pixels, the
+ * weights' taps and the rows of sums are then `all` floats apart, in's pixels still c. */
 struct dfn_dwconv_args {
     const float *in;     /* [n][h][w][c]                                                */
     const float *weight; /* packed                                                      */
@@ -51,6 +52,7 @@ struct dfn_dwconv_args {
     int h, w, c, oh, ow;
     int kernel, stride, top, left;
     enum dfn_act act;
+    int all; /* >= c; 0: c                                                              */
 };
 
 /* pointwise: 1x1 convolution, a matrix product over pixels.

@@ -350,7 +350,8 @@ typedef struct ef_step_time {
     const char *name;   /* layer, e.g. "blocks.3.depthwise"; owned by the session       */
     const char *kernel; /* e.g. "dfn_f32_dwconv__ref"                                   */
     uint64_t macs;      /* of one input                                                 */
-    uint64_t ns;        /* of the last run; 0 until ef_session_profile(session, 1)      */
+    uint64_t ns;        /* of the last run; 0 until ef_session_profile(session, 1), and
+                           where the next step did this one's work, too                 */
 } ef_step_time;
 
 EF_API ef_status ef_session_profile(ef_session *session, int on, ef_error *err);
@@ -359,7 +360,8 @@ EF_API ef_status ef_session_profile(ef_session *session, int on, ef_error *err);
 EF_API size_t ef_session_times(const ef_session *session, ef_step_time *out, size_t cap);
 
 /* Called after each step of a run with its output: NHWC, [n][h][w][c] floats, valid
- * during the call only. Not 0 ends the run with EF_E_CANCELLED. NULL removes it. */
+ * during the call only. Not 0 ends the run with EF_E_CANCELLED. NULL removes it. With a
+ * tap a session holds every tensor, which takes more memory: EF_E_NOMEM. */
 typedef int ef_tap_fn(void *user, const char *name, const float *data, int n, int h,
                       int w, int c);
 EF_API ef_status ef_session_tap(ef_session *session, ef_tap_fn *tap, void *user,

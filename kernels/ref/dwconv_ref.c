@@ -10,7 +10,7 @@ dfn_kernel_fn dfn_f32_dwconv__ref;
 static void one_pixel(const struct dfn_dwconv_args *a, const float *image, float *out,
                       int y, int x)
 {
-    const size_t c = (size_t)a->c;
+    const size_t c = (size_t)a->c, all = a->all ? (size_t)a->all : c;
     memset(out, 0, c * sizeof *out);
     for (int ky = 0; ky < a->kernel; ky++) {
         const int iy = y * a->stride + ky - a->top;
@@ -21,7 +21,7 @@ static void one_pixel(const struct dfn_dwconv_args *a, const float *image, float
             if (ix < 0 || ix >= a->w)
                 continue;
             const float *in = image + ((size_t)iy * (size_t)a->w + (size_t)ix) * c;
-            const float *w = a->weight + (size_t)(ky * a->kernel + kx) * c;
+            const float *w = a->weight + (size_t)(ky * a->kernel + kx) * all;
             for (size_t i = 0; i < c; i++)
                 out[i] += in[i] * w[i];
         }
@@ -32,16 +32,16 @@ void dfn_f32_dwconv__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_dwconv_args *a = args;
     const size_t in_size = (size_t)a->h * (size_t)a->w * (size_t)a->c;
-    const size_t row = (size_t)a->ow * (size_t)a->c;
+    const size_t all = (size_t)(a->all ? a->all : a->c), row = (size_t)a->ow * all;
 
     for (size_t item = first; item < last; item++) {
         const float *image = a->in + item / (size_t)a->oh * in_size;
         const int y = (int)(item % (size_t)a->oh);
-        float *sums = a->sums ? a->sums + item * (size_t)a->c : NULL;
+        float *sums = a->sums ? a->sums + item * all : NULL;
         if (sums)
             memset(sums, 0, (size_t)a->c * sizeof *sums);
         for (int x = 0; x < a->ow; x++) {
-            float *out = a->out + item * row + (size_t)x * (size_t)a->c;
+            float *out = a->out + item * row + (size_t)x * all;
             one_pixel(a, image, out, y, x);
             dfn_epilogue_ref(out, a->bias, NULL, a->c, a->act);
             for (int i = 0; sums && i < a->c; i++)

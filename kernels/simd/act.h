@@ -44,11 +44,13 @@ DFN_INLINE dfn_vec vec_sigmoid(dfn_vec x)
     return vec_logistic(vec_set1(1.0f), x, vec_at_most(vec_set1(DFN_EXP_LIMIT), low));
 }
 
+#ifndef DFN_VEC_SWISH
 /* The clamp may lose a NaN; x divided brings it back. */
 DFN_INLINE dfn_vec vec_swish(dfn_vec x)
 {
     return vec_logistic(x, x, vec_clamp(x, DFN_EXP_LIMIT));
 }
+#endif
 
 DFN_INLINE dfn_vec vec_relu6(dfn_vec x)
 {

@@ -37,9 +37,10 @@ struct dfn_dw_tile {
     const float *bias;   /* [c]                                                         */
     float *out;          /* [ny rows][nx][c]                                            */
     float *sums;         /* [ny][c], or NULL                                            */
-    size_t c, in_row, out_row; /* floats from pixel to pixel, row to row                */
-    unsigned rows, cols;       /* bit i: row or pixel i of the window exists            */
-    int nx, ny;                /* outputs that exist                                    */
+    size_t c, in_row;    /* channels; floats from row to row of in                      */
+    size_t all, out_row; /* floats from pixel to pixel, row to row of out               */
+    unsigned rows, cols; /* bit i: row or pixel i of the window exists            */
+    int nx, ny;          /* outputs that exist                                    */
     enum dfn_act act;
 };
 
@@ -55,13 +56,13 @@ DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, dfn_vec sum[DFN_DW_Y][DF
         float *out = t->out + (size_t)y * t->out_row + ch;
         dfn_vec total = vec_set1(0.0f);
 #pragma GCC unroll 4
-        for (int x = 0; x < nx; x++, out += t->c) {
+        for (int x = 0; x < nx; x++, out += t->all) {
             const dfn_vec v = vec_act(act, vec_add(sum[y][x], bias));
             total = vec_add(total, v);
             vec_store_upto(out, v, n);
         }
         if (t->sums) {
-            float *s = t->sums + (size_t)y * t->c + ch;
+            float *s = t->sums + (size_t)y * t->all + ch;
             vec_store_upto(s, vec_add(vec_load_upto(s, n), total), n);
         }
     }
@@ -97,7 +98,7 @@ DFN_INLINE void dfn_dw_spread(dfn_vec sum[DFN_DW_Y][DFN_DW_X], dfn_vec x,
             if (ky >= 0 && ky < k && kx >= 0 && kx < k)
                 sum[oy][ox] = vec_fma(
                     x,
-                    dfn_dw_load(t->weight + (size_t)(ky * k + kx) * t->c + ch, n, mode),
+                    dfn_dw_load(t->weight + (size_t)(ky * k + kx) * t->all + ch, n, mode),
                     sum[oy][ox]);
         }
 }
@@ -161,7 +162,7 @@ DFN_INLINE void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const
         row.in += (size_t)s * t->in_row;
         row.rows >>= s;
         row.out += t->out_row;
-        row.sums = row.sums ? row.sums + t->c : NULL;
+        row.sums = row.sums ? row.sums + t->all : NULL;
     }
 }
 
@@ -244,24 +245,26 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
     const int k = a->kernel, s = a->stride;
     const int high = (ny - 1) * s + k, iy = y * s - a->top;
     const unsigned all_rows = (1u << high) - 1;
-    const ptrdiff_t c = a->c;
+    const ptrdiff_t c = a->c, all = a->all ? a->all : c;
     struct dfn_dw_tile t = {.weight = a->weight,
                             .bias = a->bias,
                             .sums = sums,
                             .c = (size_t)c,
                             .in_row = (size_t)a->w * (size_t)c,
-                            .out_row = (size_t)a->ow * (size_t)c,
+                            .all = (size_t)all,
+                            .out_row = (size_t)a->ow * (size_t)all,
                             .rows = dfn_dw_inside(iy, high, a->h),
                             .ny = ny,
                             .act = a->act};
     if (sums)
-        memset(sums, 0, (size_t)ny * t.c * sizeof *sums);
+        for (int i = 0; i < ny; i++)
+            memset(sums + i * all, 0, t.c * sizeof *sums);
     for (int x = 0; x < a->ow; x += DFN_DW_X) {
         t.nx = a->ow - x < DFN_DW_X ? a->ow - x : DFN_DW_X;
         const int wide = (t.nx - 1) * s + k, ix = x * s - a->left;
         t.cols = dfn_dw_inside(ix, wide, a->w);
         t.in = image + ((ptrdiff_t)iy * a->w + ix) * c;
-        t.out = out + (ptrdiff_t)x * c;
+        t.out = out + (ptrdiff_t)x * all;
         const bool inner =
             t.rows == all_rows && t.nx == DFN_DW_X && t.cols == (1u << wide) - 1;
         fn(&t, ny == 1 ? DFN_DW_SINGLE : inner ? DFN_DW_FULL : DFN_DW_CUT);
@@ -274,7 +277,8 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
 static void dfn_dwconv(const struct dfn_dwconv_args *a, size_t first, size_t last)
 {
     const size_t in_size = (size_t)a->h * (size_t)a->w * (size_t)a->c;
-    const size_t row = (size_t)a->ow * (size_t)a->c, oh = (size_t)a->oh;
+    const size_t all = (size_t)(a->all ? a->all : a->c), oh = (size_t)a->oh;
+    const size_t row = (size_t)a->ow * all;
 
     if ((a->kernel != 3 && a->kernel != 5) || a->stride > 2) {
         dfn_f32_dwconv__ref(a, first, last);
@@ -285,7 +289,7 @@ static void dfn_dwconv(const struct dfn_dwconv_args *a, size_t first, size_t las
         const size_t left = oh - y < last - item ? oh - y : last - item;
         const size_t ny = left < DFN_DW_Y ? left : DFN_DW_Y;
         dfn_dw_rows(a, a->in + item / oh * in_size, a->out + item * row,
-                    a->sums ? a->sums + item * (size_t)a->c : NULL, (int)y, (int)ny);
+                    a->sums ? a->sums + item * all : NULL, (int)y, (int)ny);
         item += ny;
     }
 }

@@ -25,6 +25,8 @@
 
 #include "kernels/simd/act.h"
 
+#include <stdbool.h>
+
 #define DFN_PW_PANEL 16
 #ifndef DFN_PW_WIDE
 #define DFN_PW_WIDE 3 /* vectors of the widest group of columns                         */
@@ -62,6 +64,8 @@ struct dfn_pw_place {
     const float *in;       /* [rows][cin]                                               */
     const float *residual; /* [rows][cout]                                              */
     float *out;            /* [rows][cout]                                              */
+    const float *ahead;    /* cin lines of memory to fetch meanwhile: the weights of the
+                              next group, a piece for each tile                         */
 };
 
 /* The weights of vector j of a group for input channel i. */
@@ -91,7 +95,8 @@ DFN_INLINE void dfn_pw_end_tile(const struct dfn_pw_group *g,
 {
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < cols; j++, held += DFN_VL)
-            dfn_pw_end(g, at, vec_load(held), r, j, j == cols - 1 ? g->last : DFN_VL, act);
+            dfn_pw_end(g, at, vec_load(held), r, j, j == cols - 1 ? g->last : DFN_VL,
+                       act);
 }
 
 static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
@@ -140,7 +145,8 @@ DFN_INLINE size_t dfn_pw_lanes(const struct dfn_pw_group *g, const float *in, si
 /* sum[r][j] = the sum over the input channels i..end-1. rows and cols are constants at
  * every call of what is below, so that the sums live in registers. */
 DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size_t i,
-                             size_t end, dfn_vec sum[][DFN_PW_WIDE], const int rows, const int cols)
+                             size_t end, dfn_vec sum[][DFN_PW_WIDE], const int rows,
+                             const int cols)
 {
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
@@ -165,9 +171,24 @@ DFN_INLINE void dfn_pw_piece(const struct dfn_pw_group *g, const float *in, size
     }
 }
 
+/* held[r][j] = sum[r][j], or += it. */
+DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][DFN_PW_WIDE], const bool add,
+                            const int rows, const int cols)
+{
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < cols; j++, held += DFN_VL)
+            vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
+}
+
+#ifdef DFN_PW_OWN_TILE
+#include DFN_PW_OWN_TILE
+#else
 /* A tile of at most DFN_PW_DEPTH input channels: from registers straight out. */
 DFN_INLINE void dfn_pw_short(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
-                             const int rows, const int cols, const int last, const enum dfn_act act)
+                             const int rows, const int cols, const int last,
+                             const enum dfn_act act)
 {
     dfn_vec sum[DFN_VREGS][DFN_PW_WIDE];
 
@@ -177,17 +198,6 @@ DFN_INLINE void dfn_pw_short(const struct dfn_pw_group *g, const struct dfn_pw_p
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
             dfn_pw_end(g, at, sum[r][j], r, j, j == cols - 1 ? last : DFN_VL, act);
-}
-
-/* held[r][j] = sum[r][j], or += it. */
-DFN_INLINE void dfn_pw_hold(float *held, dfn_vec sum[][DFN_PW_WIDE], const bool add, const int rows,
-                            const int cols)
-{
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < cols; j++, held += DFN_VL)
-            vec_store(held, add ? vec_add(vec_load(held), sum[r][j]) : sum[r][j]);
 }
 
 /* Any tile: the sums of its pieces are added in memory. */
@@ -213,7 +223,8 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
                             const int rows, const int cols)
 {
 #ifdef DFN_PW_LAST
-    const bool direct = rows * cols >= DFN_PW_DIRECT && g->cin <= DFN_PW_DEPTH && g->last == DFN_PW_LAST(g);
+    const bool direct = rows * cols >= DFN_PW_DIRECT && g->cin <= DFN_PW_DEPTH &&
+                        g->last == DFN_PW_LAST(g);
     if (direct && g->act == DFN_ACT_SWISH) {
         dfn_pw_short(g, at, rows, cols, DFN_PW_LAST(g), DFN_ACT_SWISH);
         return;
@@ -229,6 +240,7 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
 #endif
     dfn_pw_long(g, at, rows, cols);
 }
+#endif
 
 /* One case for each tile. */
 static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
@@ -284,12 +296,17 @@ static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, siz
         .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
         .act = a->act};
 
+    const size_t line = cin * DFN_PW_PANEL, next = (size_t)cols * DFN_VL * cin;
+    const bool more = o + (size_t)cols * DFN_VL < cout;
+    size_t fetched = 0;
     for (size_t m = first; m < last; m += rows) {
         for (; rows > last - m; heights++)
             rows = *heights < rows ? *heights : rows;
-        const struct dfn_pw_place at = {a->in + m * cin,
-                                        a->residual ? a->residual + m * cout + o : NULL,
-                                        a->out + m * cout + o};
+        const struct dfn_pw_place at = {
+            a->in + m * cin, a->residual ? a->residual + m * cout + o : NULL,
+            a->out + m * cout + o,
+            more && fetched < next ? g.weight + next + fetched : g.weight};
+        fetched += line;
         dfn_pw_any_tile(&g, &at, (int)rows, cols);
     }
 }

@@ -121,4 +121,6 @@ DFN_INLINE dfn_vec vec_keep(dfn_vec a, dfn_vec x, dfn_vec limit)
     return _mm256_and_ps(a, _mm256_cmp_ps(x, limit, _CMP_NLT_UQ));
 }
 
+#include "kernels/x86/act_k.h"
+
 #endif

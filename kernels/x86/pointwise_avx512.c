@@ -43,6 +43,7 @@ static inline bool dfn_pw_rest(const struct dfn_pointwise_args *a, size_t first,
 }
 #define DFN_PW_REST dfn_pw_rest
 
+#define DFN_PW_OWN_TILE "kernels/x86/pw_tile.h"
 #include "kernels/simd/pointwise.h"
 
 dfn_kernel_fn dfn_f32_pointwise_14x32__avx512;

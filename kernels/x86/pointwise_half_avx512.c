@@ -17,6 +17,7 @@ static const unsigned char dfn_pw_heights[4][12] = {
 
 #define DFN_PW_COLUMNS_ONLY
 
+#define DFN_PW_OWN_TILE "kernels/x86/pw_tile.h"
 #include "kernels/simd/pointwise.h"
 
 #include "kernels/x86/pointwise_half.h"

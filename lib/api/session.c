@@ -160,6 +160,15 @@ ef_status ef_session_tap(ef_session *s, ef_tap_fn *tap, void *user, ef_error *er
 {
     if (!s)
         return dfn_fail(err, EF_E_ARG, "session", "is NULL");
+    /* A tap wants to see every tensor, also those that a run otherwise keeps in pieces.
+     * Without one, all of them do no harm. */
+    ef_error ignored;
+    const ef_status st = dfn_plan_rebuild(&s->plan, &s->opt, tap != NULL, &ignored);
+    if (st && tap) {
+        if (err)
+            *err = ignored;
+        return st;
+    }
     s->tap = tap;
     s->tap_user = user;
     return EF_OK;

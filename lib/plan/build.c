@@ -23,6 +23,8 @@
 
 /* A step below this many multiply-adds is done sooner by one thread than handed out. */
 #define SPLIT_MACS 100000u
+/* Parts of a fused step, and threads of a session, at most. */
+#define MOST_PARTS 64
 /* frames, expand, depthwise, pool, two fc, project */
 #define STEPS_OF_BLOCK 7
 /* stem, head, pool, classifier; two of a gate; three more of WS-DAN */
@@ -341,6 +343,49 @@ static bool value_bytes(const struct dfn_plan *p, int v, size_t *out)
            n <= SIZE_MAX / 4 && (*out = dfn_align_up(n), true);
 }
 
+/* Marks the expands whose depthwise convolution does them inside, and allocates scratch
+ * memory for these: a part for each thread. */
+static ef_status fuse(struct dfn_plan *p, const ef_options *opt, ef_error *err)
+{
+    const int cpus = opt->threads ? opt->threads : dfn_cpu_count();
+    const int parts = cpus < MOST_PARTS ? cpus : MOST_PARTS;
+    size_t most = 0;
+    for (int i = 1; i < p->nsteps; i++) {
+        struct dfn_step *e = &p->steps[i - 1], *d = &p->steps[i];
+        if (e->kernel->op != DFN_OP_POINTWISE || d->kernel->op != DFN_OP_DWCONV ||
+            e->out != d->in || !dfn_fused_pays(&d->args.dwconv))
+            continue;
+        const size_t floats = dfn_fused_floats(&d->args.dwconv);
+        most = floats > most ? floats : most;
+        e->inner = true;
+        d->fused = (struct dfn_fused){.expand_kernel = e->kernel,
+                                      .depthwise_kernel = d->kernel,
+                                      .expand = &e->args.pointwise,
+                                      .depthwise = &d->args.dwconv,
+                                      .parts = parts};
+    }
+    if (!most)
+        return EF_OK;
+    const size_t bytes = dfn_align_up(most * sizeof(float)) * (size_t)parts;
+    p->scratch = dfn_alloc(&opt->allocator, bytes);
+    if (!p->scratch)
+        return dfn_fail(err, EF_E_NOMEM, "session", "no memory for %zu bytes", bytes);
+    p->bytes += dfn_alloc_cost(bytes);
+    for (int i = 0; i < p->nsteps; i++)
+        p->steps[i].fused.scratch = p->scratch;
+    return EF_OK;
+}
+
+/* Step i needs the value v. */
+static void use_value(struct dfn_plan *p, int v, int i)
+{
+    if (v < 0)
+        return;
+    struct dfn_life *l = &p->lives[v];
+    l->first = i < l->first ? i : l->first;
+    l->last = i > l->last ? i : l->last;
+}
+
 /* Lives and places; the sum of all values must be countable, or offsets could wrap. */
 static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_error *err)
 {
@@ -370,14 +415,15 @@ static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_erro
     }
     for (int i = 0; i < p->nsteps; i++) {
         const struct dfn_step *s = &p->steps[i];
-        const int used[5] = {s->in, s->out, s->residual, s->gate, s->sums};
-        for (int j = 0; j < 5; j++) {
-            if (used[j] < 0)
-                continue;
-            struct dfn_life *l = &p->lives[used[j]];
-            l->first = i < l->first ? i : l->first;
-            l->last = i > l->last ? i : l->last;
+        if (s->inner) {
+            use_value(p, s->in, i + 1);
+            p->lives[s->out].size = 0;
+            continue;
         }
+        const int used[5] = {s->fused.parts ? -1 : s->in, s->out, s->residual, s->gate,
+                             s->sums};
+        for (int j = 0; j < 5; j++)
+            use_value(p, used[j], i);
     }
     int *order = dfn_alloc(a, (size_t)p->nvalues * sizeof *order);
     if (!order)
@@ -498,8 +544,8 @@ static ef_status allocate_lists(struct dfn_plan *p, int nblocks, const ef_alloca
     return EF_OK;
 }
 
-ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
-                         struct dfn_plan *plan, ef_error *err)
+static ef_status build(const ef_model *model, const ef_options *opt, bool whole,
+                       struct dfn_plan *plan, ef_error *err)
 {
     memset(plan, 0, sizeof *plan);
     plan->model = model;
@@ -520,6 +566,9 @@ ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
         st = allocate_lists(plan, model->nblocks, &opt->allocator, err);
     if (!st)
         st = add_network(&b);
+    plan->whole = whole;
+    if (!st && !whole)
+        st = fuse(plan, opt, err);
     if (!st)
         st = place_values(plan, &opt->allocator, err);
     if (st) {
@@ -531,11 +580,41 @@ ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
     return EF_OK;
 }
 
+ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
+                         struct dfn_plan *plan, ef_error *err)
+{
+    return build(model, opt, false, plan, err);
+}
+
+ef_status dfn_plan_rebuild(struct dfn_plan *plan, const ef_options *opt, bool whole,
+                           ef_error *err)
+{
+    struct dfn_plan fresh;
+    if (plan->whole == whole || (whole && !plan->scratch))
+        return EF_OK;
+    const ef_status st = build(plan->model, opt, whole, &fresh, err);
+    if (st)
+        return st;
+    dfn_plan_free(plan, &opt->allocator);
+    *plan = fresh;
+    /* Steps point at the kernels of the plan that they were built in. */
+    for (int i = 0; i < plan->nsteps; i++) {
+        struct dfn_step *s = &plan->steps[i];
+        s->kernel = &plan->kernels.op[s->kernel - fresh.kernels.op];
+        if (s->fused.parts) {
+            s->fused.expand_kernel = plan->steps[i - 1].kernel;
+            s->fused.depthwise_kernel = s->kernel;
+        }
+    }
+    return EF_OK;
+}
+
 void dfn_plan_free(struct dfn_plan *plan, const ef_allocator *a)
 {
     dfn_free(a, plan->steps);
     dfn_free(a, plan->values);
     dfn_free(a, plan->lives);
     dfn_free(a, plan->arena);
+    dfn_free(a, plan->scratch);
     memset(plan, 0, sizeof *plan);
 }

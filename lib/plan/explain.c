@@ -30,8 +30,9 @@ static void put_step(struct sink *sink, const struct dfn_plan *p, int i, uint64_
     snprintf(from, sizeof from, "%dx%dx%d", in->h, in->w, in->c);
     snprintf(to, sizeof to, "%dx%dx%d", out->h, out->w, out->c);
     put(sink, "%4d  %-22s %-30s %-14s %-14s %10.3f %9.1f %12zu", i, s->name,
-        s->kernel->name, from, to, (double)s->macs / 1e6,
-        (double)s->weight_floats * sizeof(float) / 1024, p->lives[s->out].offset);
+        s->inner ? "(within the next step)" : s->kernel->name, from, to,
+        (double)s->macs / 1e6, (double)s->weight_floats * sizeof(float) / 1024,
+        p->lives[s->out].offset);
     if (all_ns)
         put(sink, " %9.1f %5.1f %%", (double)s->ns / 1e3,
             100.0 * (double)s->ns / (double)all_ns);

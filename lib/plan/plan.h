@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "lib/base/pool.h"
 #include "lib/model/model.h"
+#include "lib/plan/fuse.h"
 #include "lib/plan/memplan.h"
 
 /* A tensor of the plan: [batch][h][w][c] floats in the arena. */
@@ -39,7 +40,10 @@ struct dfn_step {
     uint64_t macs;        /* of one image                                              */
     size_t weight_floats; /* weights and bias that the step reads                      */
     bool split;           /* enough work to share between threads                      */
-    uint64_t ns;          /* of the last run, if profiled                              */
+    bool inner;           /* an expand that the next step, a depthwise, does inside: it
+                             has no value                                              */
+    struct dfn_fused fused; /* of that depthwise                                       */
+    uint64_t ns;            /* of the last run, if profiled                            */
 };
 
 struct dfn_plan {
@@ -57,7 +61,9 @@ struct dfn_plan {
     struct dfn_life *lives;   /* [nvalues]                                              */
     size_t arena_bytes;
     char *arena;
-    size_t bytes; /* everything the plan has allocated                      */
+    float *scratch; /* of fused steps, or NULL                                         */
+    bool whole;     /* no step is inner, though some could be                          */
+    size_t bytes;   /* everything the plan has allocated                               */
 };
 
 /* opt is resolved; its height, width, batch, cpu_mask and gemm count. The plan borrows
@@ -65,11 +71,16 @@ struct dfn_plan {
 ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
                          struct dfn_plan *plan, ef_error *err);
 
+/* Builds the plan anew with the same options, so that every step has its value (whole),
+ * which a tap wants, or as it was. If that fails the plan stays. */
+ef_status dfn_plan_rebuild(struct dfn_plan *plan, const ef_options *opt, bool whole,
+                           ef_error *err);
+
 /* Accepts a half-built or zeroed plan. */
 void dfn_plan_free(struct dfn_plan *plan, const ef_allocator *a);
 
-/* Runs the first n images of the arena's input. profile: fill ns. tap may be NULL.
- * EF_E_CANCELLED. */
+/* Runs the first n images of the arena's input. profile: fill ns. tap may be NULL; inner
+ * steps are not shown to it. EF_E_CANCELLED. */
 struct dfn_run {
     int n;
     bool profile;

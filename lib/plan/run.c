@@ -16,12 +16,20 @@ static int call_tap(const struct dfn_plan *p, const struct dfn_step *s,
                     v->c);
 }
 
+static void run_fused(struct dfn_fused *f, struct dfn_pool *pool, int images)
+{
+    for (f->image = 0; f->image < images; f->image++)
+        dfn_pool_run(pool, dfn_fused_run, f, (size_t)f->parts);
+}
+
 static void run_step(struct dfn_step *s, struct dfn_pool *pool, int images, bool profile)
 {
     const size_t items = s->items * (size_t)images;
     const uint64_t start = profile ? dfn_now_ns() : 0;
 
-    if (s->split)
+    if (s->fused.parts)
+        run_fused(&s->fused, pool, images);
+    else if (s->split)
         dfn_pool_run(pool, s->kernel->run, &s->args, items);
     else
         s->kernel->run(&s->args, 0, items);
@@ -36,6 +44,8 @@ static ef_status run_steps(struct dfn_plan *plan, struct dfn_pool *pool,
 
     for (int i = 0; i < plan->nsteps; i++) {
         struct dfn_step *s = &plan->steps[i];
+        if (s->inner)
+            continue;
         run_step(s, pool, images, run->profile);
         if ((run->tap && call_tap(plan, s, run)) ||
             (opt->cancel && opt->cancel(opt->cancel_user)))

@@ -152,14 +152,51 @@ static bool share_bytes(const struct dfn_plan *p, int a, int b)
     return at < bt + bytes_of(p, b) && bt < at + bytes_of(p, a);
 }
 
+/* The value that only an inner step writes, or -1: it lives in scratch memory. */
+static int inner_value(const struct dfn_plan *p, int step)
+{
+    return step >= 0 && p->steps[step].inner ? p->steps[step].out : -1;
+}
+
+static bool is_inner(const struct dfn_plan *p, int v)
+{
+    bool found = false;
+    for (int i = 0; i < p->nsteps; i++)
+        found |= inner_value(p, i) == v;
+    return found;
+}
+
+/* An inner step is an expand, and the depthwise behind it does its work. */
+static void check_fused(const struct dfn_plan *p)
+{
+    for (int i = 0; i < p->nsteps; i++) {
+        const struct dfn_step *s = &p->steps[i], *before = i ? s - 1 : NULL;
+        const struct dfn_fused *f = &s->fused;
+        ck_assert_int_eq(before && before->inner, f->parts > 0);
+        if (!f->parts)
+            continue;
+        ck_assert(s->kernel->op == DFN_OP_DWCONV && before->out == s->in);
+        ck_assert(f->expand == &before->args.pointwise &&
+                  f->depthwise == &s->args.dwconv);
+        ck_assert(f->expand_kernel == before->kernel && f->depthwise_kernel == s->kernel);
+        ck_assert(f->scratch == p->scratch && f->scratch && !p->whole);
+        ck_assert_uint_eq(p->lives[s->in].size, 0);
+    }
+    ck_assert(!p->steps[p->nsteps - 1].inner);
+}
+
 /* Does not trust the lives that the planner computed: a value must keep its bytes from
  * the step that writes it to the last that reads it. */
 static void check_values(const struct dfn_plan *p)
 {
     for (int v = 0; v < p->nvalues; v++) {
+        if (is_inner(p, v))
+            continue;
         int written = v ? -2 : -1, read = -1;
         for (int i = 0; i < p->nsteps; i++) {
             const struct dfn_step *s = &p->steps[i];
+            if (i && s[-1].inner && s[-1].in == v)
+                read = i;
             if (s->in == v || s->residual == v || s->gate == v) {
                 ck_assert_msg(written > -2, "step %d reads value %d unwritten", i, v);
                 read = i;
@@ -181,6 +218,8 @@ static void check_values(const struct dfn_plan *p)
         for (int i = written < 0 ? 0 : written; i <= read && i < p->nsteps; i++) {
             const struct dfn_step *s = &p->steps[i];
             const bool own = s->out == v || s->sums == v;
+            if (s->inner)
+                continue;
             ck_assert_msg(s->out == v || !share_bytes(p, s->out, v),
                           "step %d %s writes into value %d", i, s->name, v);
             ck_assert_msg(s->sums < 0 || s->sums == v || !share_bytes(p, s->sums, v),
@@ -282,6 +321,7 @@ static void check_plan(const struct dfn_plan *p)
     uint64_t macs = 0;
     size_t all = 0;
     check_values(p);
+    check_fused(p);
     for (int i = 0; i < p->nsteps; i++) {
         check_step(p, &p->steps[i]);
         macs += p->steps[i].macs;
