@@ -16,29 +16,53 @@ static int call_tap(const struct dfn_plan *p, const struct dfn_step *s,
                     v->c);
 }
 
-static void run_step(struct dfn_step *s, struct dfn_pool *pool, int images, bool profile)
-{
-    const size_t items = s->items * (size_t)images;
-    const uint64_t start = profile ? dfn_now_ns() : 0;
+/* Multiply-adds of each thread between two looks at the cancel hook: a millisecond of a
+ * fast core, some ten of a slow one. */
+#define PIECE_MACS ((uint64_t)64 << 20)
 
-    if (s->split)
-        dfn_pool_run(pool, s->kernel->run, &s->args, items);
-    else
-        s->kernel->run(&s->args, 0, items);
-    if (profile)
+static bool cancelled(const ef_options *opt)
+{
+    return opt->cancel && opt->cancel(opt->cancel_user);
+}
+
+/* Items of a step that run in one go: all of them, unless somebody may want to cancel. */
+static size_t piece_of(const struct dfn_step *s, const struct dfn_pool *pool,
+                       size_t items, const struct dfn_run *run)
+{
+    const size_t images = items / s->items;
+    const uint64_t threads = s->split ? (uint64_t)dfn_pool_threads(pool) : 1;
+    const uint64_t pieces = s->macs * images / (PIECE_MACS * threads) + 1;
+    return run->opt->cancel && pieces < items ? items / (size_t)pieces : items;
+}
+
+/* false: the caller ended the run. */
+static bool run_step(struct dfn_step *s, struct dfn_pool *pool, int images,
+                     const struct dfn_run *run)
+{
+    const size_t items = s->items * (size_t)images, piece = piece_of(s, pool, items, run);
+    const uint64_t start = run->profile ? dfn_now_ns() : 0;
+
+    for (size_t first = 0, last; first < items; first = last) {
+        last = items - first < piece ? items : first + piece;
+        if (s->split)
+            dfn_pool_run_range(pool, s->kernel->run, &s->args, first, last);
+        else
+            dfn_pool_alone(s->kernel->run, &s->args, first, last);
+        if (last < items && cancelled(run->opt))
+            return false;
+    }
+    if (run->profile)
         s->ns += dfn_now_ns() - start;
+    return true;
 }
 
 static ef_status run_steps(struct dfn_plan *plan, struct dfn_pool *pool,
                            const struct dfn_run *run, int images, ef_error *err)
 {
-    const ef_options *opt = run->opt;
-
     for (int i = 0; i < plan->nsteps; i++) {
         struct dfn_step *s = &plan->steps[i];
-        run_step(s, pool, images, run->profile);
-        if ((run->tap && call_tap(plan, s, run)) ||
-            (opt->cancel && opt->cancel(opt->cancel_user)))
+        if (!run_step(s, pool, images, run) || (run->tap && call_tap(plan, s, run)) ||
+            cancelled(run->opt))
             return dfn_fail(err, EF_E_CANCELLED, s->name, "the caller ended the run");
     }
     return EF_OK;
