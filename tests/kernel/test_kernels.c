@@ -763,11 +763,14 @@ int main(void)
     tcase_add_test(t, depthwise_counts_and_shifts);
     tcase_add_test(t, pointwise_by_the_identity_copies);
     tcase_add_loop_test(t, packing_in_pieces_is_packing, 0, 200);
-    tcase_add_loop_test(t, activations_at_their_edges, 0, 3);
-    tcase_add_test(t, activations_of_every_level);
     tcase_add_test(t, softmax_far_from_zero);
     tcase_add_test(t, rootnorm_of_nothing);
     tcase_add_test(t, every_operation_has_a_kernel_at_mask_0);
+    suite_add_tcase(s, t);
+    t = tcase_create("activations");
+    tcase_set_timeout(t, 7200);
+    tcase_add_loop_test(t, activations_at_their_edges, 0, 3);
+    tcase_add_test(t, activations_of_every_level);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
