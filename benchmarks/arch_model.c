@@ -11,17 +11,19 @@
 #define MODELS DFN_SOURCE_ROOT "/build/models"
 
 /* Replaces the child by the maker; returns only if there is no Python. */
-static void make(const char *arch, const char *path)
+static void make(const char *arch, const char *path, const char *kind)
 {
     static const char own[] = DFN_SOURCE_ROOT "/.venv/bin/python";
     const char *python = access(own, X_OK) ? "python3" : own;
     if (chdir(DFN_SOURCE_ROOT))
         return;
-    execlp(python, python, "-m", "weights_tools", "random", arch, "-o", path,
+    execlp(python, python, "-m", "weights_tools", "random", arch, "-o", path, kind,
            (char *)NULL);
 }
 
-int arch_model(const char *arch, char *path, size_t cap)
+/* kind: an option of the maker, or NULL; suffix: of the file's name. */
+static int any_model(const char *arch, const char *kind, const char *suffix, char *path,
+                     size_t cap)
 {
     char part[512];
     int status;
@@ -30,8 +32,9 @@ int arch_model(const char *arch, char *path, size_t cap)
         fprintf(stderr, "'%.40s' is no architecture; b0, lite0 and v2-s are\n", arch);
         return 0;
     }
-    snprintf(path, cap, "%s/random-%s.safetensors", MODELS, arch);
-    snprintf(part, sizeof part, "%s/random-%s.%ld.part", MODELS, arch, (long)getpid());
+    snprintf(path, cap, "%s/random-%s%s.safetensors", MODELS, arch, suffix);
+    snprintf(part, sizeof part, "%s/random-%s%s.%ld.part", MODELS, arch, suffix,
+             (long)getpid());
     if (!access(path, R_OK))
         return 1;
     mkdir(DFN_SOURCE_ROOT "/build", 0777);
@@ -40,7 +43,7 @@ int arch_model(const char *arch, char *path, size_t cap)
     const pid_t child = fork();
     if (child == 0) {
         dup2(STDERR_FILENO, STDOUT_FILENO); /* stdout may be somebody's JSON */
-        make(arch, part);
+        make(arch, part, kind);
         _exit(127);
     }
     if (child < 0 || waitpid(child, &status, 0) < 0 || status || rename(part, path)) {
@@ -51,4 +54,14 @@ int arch_model(const char *arch, char *path, size_t cap)
         return 0;
     }
     return 1;
+}
+
+int arch_model(const char *arch, char *path, size_t cap)
+{
+    return any_model(arch, NULL, "", path, cap);
+}
+
+int arch_model_denormal(const char *arch, char *path, size_t cap)
+{
+    return any_model(arch, "--denormal", "-denormal", path, cap);
 }

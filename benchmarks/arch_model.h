@@ -11,4 +11,7 @@
  * first). 0: it could not be made, and standard error says why. */
 int arch_model(const char *arch, char *path, size_t cap);
 
+/* The same with all weights and biases so small that they are denormal numbers. */
+int arch_model_denormal(const char *arch, char *path, size_t cap);
+
 #endif

@@ -21,17 +21,26 @@
 
 static bool first_row;
 
-double bench_now_ns(void)
+static double clock_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+double bench_now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+struct call {
+    double ns, cpu;
+};
+
 static int compare(const void *a, const void *b)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    const struct call *x = a, *y = b;
+    return (x->ns > y->ns) - (x->ns < y->ns);
 }
 
 /* Until there are `least` and `ns` have passed, or `most`. */
@@ -39,19 +48,30 @@ static bool repeat(int (*fn)(void *), void *arg, int warmup, int least, int most
                    double ns, struct bench_times *out)
 {
     double total = 0;
-    *out = (struct bench_times){.ns = malloc((size_t)most * sizeof(double))};
-    if (!out->ns)
-        return false;
-    for (int i = 0; i < warmup; i++)
-        if (fn(arg))
-            return false;
-    while (out->n < most && (out->n < least || total < ns)) {
-        const double start = bench_now_ns();
-        if (fn(arg))
-            return false;
-        total += out->ns[out->n++] = bench_now_ns() - start;
+    struct call *calls = malloc((size_t)most * sizeof *calls);
+    *out = (struct bench_times){.ns = malloc((size_t)most * 2 * sizeof(double))};
+    bool ok = calls && out->ns;
+    for (int i = 0; i < warmup && ok; i++)
+        ok = !fn(arg);
+    while (ok && out->n < most && (out->n < least || total < ns)) {
+        const double cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID), start = bench_now_ns();
+        ok = !fn(arg);
+        struct call *c = &calls[out->n++];
+        c->ns = bench_now_ns() - start;
+        c->cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+        total += c->ns;
     }
-    qsort(out->ns, (size_t)out->n, sizeof *out->ns, compare);
+    if (!ok) {
+        free(calls);
+        return false;
+    }
+    qsort(calls, (size_t)out->n, sizeof *calls, compare);
+    out->cpu = out->ns + most;
+    for (int i = 0; i < out->n; i++) {
+        out->ns[i] = calls[i].ns;
+        out->cpu[i] = calls[i].cpu;
+    }
+    free(calls);
     out->min = out->ns[0];
     out->median = out->ns[out->n / 2];
     out->max = out->ns[out->n - 1];
@@ -115,7 +135,7 @@ void bench_json_row(const char *name, const struct bench_times *t, int threads,
                "\"iterations\": 1, \"real_time\": %.3f, \"cpu_time\": %.3f, "
                "\"time_unit\": \"us\"%s}",
                first_row ? "" : ",", name, name, t->n, i, threads, t->ns[i] / 1e3,
-               t->ns[i] / 1e3, extra);
+               t->cpu[i] / 1e3, extra);
         first_row = false;
     }
 }

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 struct bench_times {
-    double *ns; /* [n], sorted, from malloc */
+    double *ns;  /* [n], sorted, from malloc                                */
+    double *cpu; /* [n], ns of all threads of the process, beside ns, freed with it */
     int n;
     double min, median, max;
 };
@@ -27,7 +28,8 @@ bool bench_run_for(int (*fn)(void *), void *arg, int warmup, double seconds,
 
 /* Opens {"context":{...},"benchmarks":[ on stdout, adds a row to it, closes it. extra:
  * more members, each with a comma before it, or "". Readable by google-benchmark's
- * compare.py: rows are iterations with real_time in microseconds. */
+ * compare.py: rows are iterations with real_time, and cpu_time of all the process's
+ * threads, in microseconds. */
 void bench_json_begin(const char *program, const char *blas, int blas_threads);
 void bench_json_row(const char *name, const struct bench_times *t, int threads,
                     const char *extra);

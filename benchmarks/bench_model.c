@@ -29,12 +29,16 @@ static const char help[] =
     "  --repeat N     runs that count (default: 1.5 s worth, at least 10)\n"
     "  --layers       each step's best time beside what its multiply-adds take at the\n"
     "                 machine's peak, measured now\n"
-    "  --json         google-benchmark's JSON\n";
+    "  --json         google-benchmark's JSON\n"
+    "  --cancel       how long a run can go on after somebody wants to cancel it: the\n"
+    "                 longest time between two questions of the library\n"
+    "  --denormal     the time with denormal weights beside that with normal ones (with\n"
+    "                 --arch)\n";
 
 struct bench {
     ef_options opt;
     const char *path, *arch;
-    int repeats, want_layers, json;
+    int repeats, want_layers, json, want_cancel, denormal;
     ef_session *session;
     float *in, *out;
     struct layers layers;
@@ -42,7 +46,21 @@ struct bench {
     double peak;       /* FLOP/s of so many cores at the CPU level                      */
     double first_ns;   /* from the file to the first result                             */
     size_t rss, worst; /* resident bytes: now and at most                               */
+    double asked_ns,
+        longest; /* when the cancel hook was last called; longest wait      */
+    int asked;
 };
+
+/* The cancel hook: never says yes, and keeps the longest time since it was last asked. */
+static int note_question(void *user)
+{
+    struct bench *b = user;
+    const double now = bench_now_ns(), wait = now - b->asked_ns;
+    b->longest = wait > b->longest ? wait : b->longest;
+    b->asked_ns = now;
+    b->asked++;
+    return 0;
+}
 
 static int parse_size(const char *s, ef_options *o)
 {
@@ -63,10 +81,11 @@ static int parse_gemm(const char *s, ef_options *o)
 static int parse(struct bench *b, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"model", 1, 0, 'm'},   {"arch", 1, 0, 'a'},   {"size", 1, 0, 's'},
-        {"threads", 1, 0, 't'}, {"batch", 1, 0, 'b'},  {"gemm", 1, 0, 'g'},
-        {"cpu", 1, 0, 'c'},     {"repeat", 1, 0, 'r'}, {"layers", 0, 0, 'l'},
-        {"json", 0, 0, 'j'},    {"help", 0, 0, 'h'},   {NULL, 0, NULL, 0}};
+        {"model", 1, 0, 'm'},    {"arch", 1, 0, 'a'},   {"size", 1, 0, 's'},
+        {"threads", 1, 0, 't'},  {"batch", 1, 0, 'b'},  {"gemm", 1, 0, 'g'},
+        {"cpu", 1, 0, 'c'},      {"repeat", 1, 0, 'r'}, {"layers", 0, 0, 'l'},
+        {"json", 0, 0, 'j'},     {"help", 0, 0, 'h'},   {"cancel", 0, 0, 'C'},
+        {"denormal", 0, 0, 'd'}, {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         int ok = 1;
         switch (o) {
@@ -100,6 +119,12 @@ static int parse(struct bench *b, int argc, char **argv)
         case 'j':
             b->json = 1;
             break;
+        case 'C':
+            b->want_cancel = 1;
+            break;
+        case 'd':
+            b->denormal = 1;
+            break;
         case 'h':
             return fputs(help, stdout), EX_DONE;
         default:
@@ -108,7 +133,8 @@ static int parse(struct bench *b, int argc, char **argv)
         if (!ok)
             return fputs("bench_model: try --help\n", stderr), EX_USAGE;
     }
-    if (optind != argc || (b->path && b->arch) || (b->want_layers && b->json))
+    if (optind != argc || (b->path && b->arch) || (b->denormal && !b->arch) ||
+        b->want_layers + b->json + b->want_cancel + b->denormal > 1)
         return fputs(help, stderr), EX_USAGE;
     return -1;
 }
@@ -120,6 +146,60 @@ static int run_once(void *arg)
     if (b->want_layers && !failed)
         layers_add(&b->layers, b->session);
     return failed;
+}
+
+/* The longest wait of each run; of those the least and the greatest. */
+static int measure_cancel(struct bench *b)
+{
+    const int runs = b->repeats ? b->repeats : 20;
+    double least = 0, most = 0;
+    for (int i = 0; i < runs; i++) {
+        b->longest = b->asked = 0;
+        const double began = b->asked_ns = bench_now_ns();
+        if (run_once(b))
+            return EX_ALL_FAILED;
+        const double all = bench_now_ns() - began;
+        note_question(b); /* from the last question to the end */
+        least = i && least < b->longest ? least : b->longest;
+        most = most > b->longest ? most : b->longest;
+        if (i == runs - 1)
+            printf("asked %d times in a run of %.1f ms\n", b->asked - 1, all / 1e6);
+    }
+    printf("longest wait for a question: %.2f ms in the best of %d runs, %.2f in the "
+           "worst\n",
+           least / 1e6, runs, most / 1e6);
+    return EX_DONE;
+}
+
+/* The same network with denormal weights, the runs of both taking turns. */
+static int measure_denormal(struct bench *b, ef_error *err)
+{
+    char path[512];
+    double best[2] = {0, 0};
+    ef_model *model = NULL;
+    ef_session *sessions[2] = {b->session, NULL};
+    const int runs = b->repeats ? b->repeats : 20;
+    int code = EX_DONE;
+    if (!arch_model_denormal(b->arch, path, sizeof path) ||
+        ef_model_load_file(path, &b->opt, &model, err) ||
+        ef_session_create(model, &b->opt, &sessions[1], err))
+        code = EX_MODEL;
+    for (int i = 0; i < 2 * (runs + 1) && !code; i++) {
+        const double began = bench_now_ns();
+        if (ef_session_run(sessions[i % 2], b->in, b->opt.batch, b->out, err))
+            code = EX_ALL_FAILED;
+        const double ns = bench_now_ns() - began;
+        if (i >= 2 && (best[i % 2] <= 0 || ns < best[i % 2])) /* after a warm-up */
+            best[i % 2] = ns;
+    }
+    if (!code)
+        printf(
+            "normal weights %.3f ms, denormal ones %.3f ms (minimum of %d): %.2f times "
+            "as long\n",
+            best[0] / 1e6, best[1] / 1e6, runs, best[1] / best[0]);
+    ef_session_free(sessions[1]);
+    ef_model_free(model);
+    return code;
 }
 
 /* Multiply-adds of one input at this size; the model's own count is for its own size. */
@@ -249,10 +329,17 @@ int main(int argc, char **argv)
     if (b.arch && !arch_model(b.arch, made, sizeof made))
         return EX_MODEL;
     b.path = b.arch ? made : b.path;
+    if (b.want_cancel) {
+        b.opt.cancel = note_question;
+        b.opt.cancel_user = &b;
+    }
     ex_one_blas_thread();
     code = start(&b, &model, &err);
     if (!code)
-        code = ef_model_get_info(model, &info, &err) ? EX_MODEL : measure(&b, &info);
+        code = b.want_cancel                           ? measure_cancel(&b)
+               : b.denormal                            ? measure_denormal(&b, &err)
+               : ef_model_get_info(model, &info, &err) ? EX_MODEL
+                                                       : measure(&b, &info);
     if (err.status)
         fprintf(stderr, "bench_model: %s: %s\n", err.where, err.what);
     layers_free(&b.layers);

@@ -326,7 +326,9 @@ def _run_convert_mtcnn(args: argparse.Namespace) -> int:
 def _run_random(args: argparse.Namespace) -> int:
     from .random_model import write_random_model
 
-    arch = write_random_model(args.out, args.variant, args.outputs, args.seed, args.dtype)
+    arch = write_random_model(
+        args.out, args.variant, args.outputs, args.seed, args.dtype, args.denormal
+    )
     print(f"wrote {args.out}: {arch.variant}, {os.path.getsize(args.out)} bytes, {args.dtype}")
     return DONE
 
@@ -364,6 +366,7 @@ def _add_random(commands: argparse._SubParsersAction) -> None:
     add("--outputs", type=_outputs, default=1000, metavar="N", help="logits (default: 1000)")
     add("--seed", type=int, default=1, metavar="N", help="(default: 1)")
     add("--dtype", choices=("f32", "f16"), default="f32", help="of the weights (default: f32)")
+    add("--denormal", action="store_true", help="numbers too small for a normal float32")
     parser.set_defaults(run=_run_random)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -81,8 +82,25 @@ def test_model_json_is_google_benchmarks(model: Path) -> None:
     for row in rows:
         assert row["name"] == "lite0/64x64/batch:2/threads:1" and row["time_unit"] == "us"
         assert row["run_type"] == "iteration" and row["real_time"] > 0
+        # Measured apart: the same number in both columns would be a copy.
+        assert row["cpu_time"] > 0
+    assert [row["cpu_time"] for row in rows] != [row["real_time"] for row in rows]
+    for row in rows:
         assert 0 < row["gflops"] and 0 < row["peak_gflops"] and row["first_result_ms"] > 0
         assert row["peak_resident_bytes"] >= row["resident_bytes"] > row["session_bytes"]
+
+
+def test_model_waits_for_questions(model: Path) -> None:
+    asked, wait = run("bench_model", "--model", model, "--size", 64, "--cancel").splitlines()
+    found = re.fullmatch(r"asked (\d+) times in a run of [\d.]+ ms", asked)
+    assert found and int(found[1]) >= 51  # the steps of lite0
+    found = re.fullmatch(r"longest wait .*: ([\d.]+) ms in .* 20 runs, ([\d.]+) in .*", wait)
+    assert found and float(found[1]) <= float(found[2])
+
+
+def test_model_times_denormal_weights() -> None:
+    options = ("--arch", "lite0", "--size", 32, "--repeat", 1, "--denormal")
+    assert re.search(r"denormal ones [\d.]+ ms .*: [\d.]+ times", run("bench_model", *options))
 
 
 def test_model_layers_add_up(model: Path) -> None:
@@ -97,7 +115,15 @@ def test_model_layers_add_up(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--arch", "no such"], ["--cpu", "sse9"], ["--layers", "--json"], ["--model", "/no"]]
+    "wrong",
+    [
+        ["--arch", "no such"],
+        ["--cpu", "sse9"],
+        ["--layers", "--json"],
+        ["--cancel", "--json"],
+        ["--denormal"],
+        ["--model", "/no"],
+    ],
 )
 def test_model_refuses_nonsense(wrong: list[str]) -> None:
     run("bench_model", *wrong, code=4 if wrong[0] in ("--arch", "--model") else 1)

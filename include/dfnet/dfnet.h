@@ -35,6 +35,11 @@
  *            After fork() the child may use models, and sessions and classifiers of one
  *            thread; those of more have left their threads in the parent: use, and free,
  *            them there, and make new ones in the child.
+ *            The library's own threads block every signal, sleep between runs, and end
+ *            with their session or detector; or bring your own: ef_options.pool.
+ * Floats     The arithmetic of a run rounds to nearest, never traps, and takes denormal
+ *            numbers (below 1.2e-38) as 0, in every thread, whatever the caller has set;
+ *            the caller's setting is the same afterwards, and in callbacks.
  * Growth     A struct that begins with struct_size may grow at its end in later
  *            versions: fill it with its _init function, then set what you need.
  * Stability  What is declared here stays within one EF_VERSION_MAJOR (from 1 on;
@@ -132,10 +137,28 @@ typedef struct ef_allocator {
     void *user;
 } ef_allocator;
 
+/* One of the tasks that the library hands to your pool. */
+typedef void ef_task_fn(void *context, int task);
+
+/* Your threads in the place of the library's own, e.g. those of a server that must not
+ * have more. run() calls task(context, i) once for each i from 0 to n - 1, in any order
+ * and on any threads, the calling one among them or not, and returns when all have
+ * returned; n is at most `workers`. It is called some hundred times in each run, so it
+ * should not take long to begin; a run that is over has no task left. Tasks never wait
+ * for each other: fewer threads than tasks are fine. Sessions that share a pool call
+ * run() at the same time if you run them at the same time. A run() that returns too early
+ * makes the call fail with EF_E_THREAD. */
+typedef struct ef_pool {
+    int workers; /* tasks that work is divided into, 1 to 64: about as many as threads  */
+    void (*run)(void *user, ef_task_fn *task, void *context, int n);
+    void *user;
+} ef_pool;
+
 /* Levels: 1 once per process or model, 2 once per session, 3 once per run. */
 typedef void ef_log_fn(void *user, int level, const char *line);
 
-/* Asked between the steps of a run; not 0 ends the run with EF_E_CANCELLED. */
+/* Asked by the calling thread between the steps of a run and within long ones, so about
+ * every millisecond on a fast machine; not 0 ends the run with EF_E_CANCELLED. */
 typedef int ef_cancel_fn(void *user);
 
 /* Bounds on what hostile input can make the library do; checked before allocation. */
@@ -146,8 +169,9 @@ typedef struct ef_limits {
 
 typedef struct ef_options {
     size_t struct_size;
-    int threads;       /* 1: the caller's thread only (default); 0: one for each CPU
-                          that this process may use; at most 64                         */
+    int threads;       /* 1: the caller's thread only (default), none is made; 0: one
+                          for each CPU that this process may use, by its affinity mask
+                          and its control groups' quota (rounded up); at most 64        */
     uint32_t cpu_mask; /* default EF_CPU_ALL                                            */
     ef_gemm gemm;      /* default EF_GEMM_AUTO                                          */
     int height, width; /* input of a session; 0, 0: the model's own. 32 to 4096         */
@@ -158,6 +182,8 @@ typedef struct ef_options {
     void *log_user;
     ef_cancel_fn *cancel; /* NULL: never                                                */
     void *cancel_user;
+    ef_pool pool; /* its run not NULL: used by everything made with these options in the
+                     place of threads of the library; `threads` then says nothing       */
 } ef_options;
 
 /* Writes the defaults into the first struct_size bytes of *opt; pass sizeof *opt.
@@ -328,7 +354,8 @@ EF_API ef_status ef_session_create(const ef_model *model, const ef_options *opt,
 EF_API void ef_session_free(ef_session *session);
 
 /* input: [n][3][height][width] floats, normalised; logits: [n][outputs]. n from 1 to the
- * session's batch. Allocates nothing. EF_E_ARG, EF_E_CANCELLED. */
+ * session's batch. Allocates nothing. EF_E_ARG, EF_E_CANCELLED, EF_E_THREAD (of a pool of
+ * yours). */
 EF_API ef_status ef_session_run(ef_session *session, const float *input, int n,
                                 float *logits, ef_error *err);
 
@@ -404,7 +431,7 @@ typedef struct ef_detector_options {
 EF_API void ef_detector_options_init(ef_detector_options *opt, size_t struct_size);
 
 /* model: a detector's (ef_model_info.variant "mtcnn"), kept. what = NULL: the defaults.
- * Of opt, threads, cpu_mask, allocator, log and cancel count. EF_E_ARG, EF_E_NOMEM,
+ * Of opt, threads, pool, cpu_mask, allocator, log and cancel count. EF_E_ARG, EF_E_NOMEM,
  * EF_E_THREAD. */
 EF_API ef_status ef_detector_create(const ef_model *model,
                                     const ef_detector_options *what,

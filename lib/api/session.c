@@ -24,10 +24,9 @@ ef_status dfn_session_create(const ef_model *model, const ef_options *opt,
     s->model = model;
     dfn_model_ref(model);
 
-    const int threads = opt->threads ? opt->threads : dfn_cpu_count();
     ef_status st = dfn_plan_build(model, opt, &s->plan, err);
     if (!st)
-        st = dfn_pool_create(threads > 64 ? 64 : threads, &opt->allocator, &s->pool, err);
+        st = dfn_pool_create(opt, &s->pool, err);
     if (st) {
         ef_session_free(s);
         return st;
@@ -68,7 +67,8 @@ ef_status dfn_session_forward(ef_session *s, int n, ef_error *err)
     dfn_log(&s->opt, 3, "run of %d", n);
     const ef_status st = dfn_plan_run(&s->plan, s->pool, &run, err);
     errno = saved;
-    return st;
+    const ef_status threads = dfn_pool_check(s->pool, st ? NULL : err);
+    return st ? st : threads;
 }
 
 /* [n][3][pixels] to [n][pixels][3]. */

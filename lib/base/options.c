@@ -48,6 +48,10 @@ static ef_status check(const ef_options *o, ef_error *err)
     if (!o->allocator.alloc != !o->allocator.free)
         return dfn_fail(err, EF_E_ARG, "options.allocator",
                         "has one of alloc and free, needs both or none");
+    if (!o->pool.run ? o->pool.workers != 0 : o->pool.workers < 1 || o->pool.workers > 64)
+        return dfn_fail(err, EF_E_ARG, "options.pool.workers", "is %d, must be %s",
+                        o->pool.workers,
+                        o->pool.run ? "1 to 64" : "0 without a function run");
     if (!o->limits.max_file_bytes || !o->limits.max_pixels)
         return dfn_fail(err, EF_E_ARG, "options.limits", "a limit is 0");
     return EF_OK;

@@ -73,11 +73,10 @@ ef_status dfn_detector_create(const ef_model *model,
     d->model = model;
     dfn_model_ref(model);
     d->what = *what;
-    const int threads = opt->threads ? opt->threads : dfn_cpu_count();
     ef_status st = dfn_nets_create(model, dfn_cpu_detect() & opt->cpu_mask,
                                    &opt->allocator, &d->nets, err);
     if (!st)
-        st = dfn_pool_create(threads > 64 ? 64 : threads, &opt->allocator, &d->pool, err);
+        st = dfn_pool_create(opt, &d->pool, err);
     if (st) {
         dfn_detector_free(d);
         return st;
@@ -582,6 +581,8 @@ ef_status dfn_detector_run(ef_detector *d, const ef_image *img, ef_error *err)
     const int saved = errno;
     st = find(&r, err);
     errno = saved;
+    const ef_status threads = dfn_pool_check(d->pool, st ? NULL : err);
+    st = st ? st : threads;
     if (st)
         return st;
     for (size_t i = 0; i < r.nall && d->what.scale < 1; i++)

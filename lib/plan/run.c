@@ -16,39 +16,76 @@ static int call_tap(const struct dfn_plan *p, const struct dfn_step *s,
                     v->c);
 }
 
-static void run_fused(struct dfn_fused *f, struct dfn_pool *pool, int images)
+/* Multiply-adds of each thread between two looks at the cancel hook: a millisecond of a
+ * fast core, some ten of a slow one. */
+#define PIECE_MACS ((uint64_t)64 << 20)
+
+static bool cancelled(const ef_options *opt)
 {
-    for (f->image = 0; f->image < images; f->image++)
-        dfn_pool_run(pool, dfn_fused_run, f, (size_t)f->parts);
+    return opt->cancel && opt->cancel(opt->cancel_user);
 }
 
-static void run_step(struct dfn_step *s, struct dfn_pool *pool, int images, bool profile)
+/* Items of a step that run in one go: all of them, unless somebody may want to cancel. */
+static size_t piece_of(const struct dfn_step *s, const struct dfn_pool *pool,
+                       size_t items, const struct dfn_run *run)
 {
-    const size_t items = s->items * (size_t)images;
-    const uint64_t start = profile ? dfn_now_ns() : 0;
+    const size_t images = items / s->items;
+    const uint64_t threads = s->split ? (uint64_t)dfn_pool_threads(pool) : 1;
+    const uint64_t pieces = s->macs * images / (PIECE_MACS * threads) + 1;
+    return run->opt->cancel && pieces < items ? items / (size_t)pieces : items;
+}
 
-    if (s->fused.parts)
-        run_fused(&s->fused, pool, images);
-    else if (s->split)
-        dfn_pool_run(pool, s->kernel->run, &s->args, items);
-    else
-        s->kernel->run(&s->args, 0, items);
-    if (profile)
+/* These three return false if the caller ended the run. A part of a fused step is short
+ * enough to be waited for. */
+static bool run_fused(struct dfn_fused *f, struct dfn_pool *pool, int images,
+                      const struct dfn_run *run)
+{
+    for (f->image = 0; f->image < images; f->image++) {
+        dfn_pool_run(pool, dfn_fused_run, f, (size_t)f->parts);
+        if (f->image + 1 < images && cancelled(run->opt))
+            return false;
+    }
+    return true;
+}
+
+static bool run_pieces(struct dfn_step *s, struct dfn_pool *pool, size_t items,
+                       const struct dfn_run *run)
+{
+    const size_t piece = piece_of(s, pool, items, run);
+
+    for (size_t first = 0, last; first < items; first = last) {
+        last = items - first < piece ? items : first + piece;
+        if (s->split)
+            dfn_pool_run_range(pool, s->kernel->run, &s->args, first, last);
+        else
+            dfn_pool_alone(s->kernel->run, &s->args, first, last);
+        if (last < items && cancelled(run->opt))
+            return false;
+    }
+    return true;
+}
+
+static bool run_step(struct dfn_step *s, struct dfn_pool *pool, int images,
+                     const struct dfn_run *run)
+{
+    const uint64_t start = run->profile ? dfn_now_ns() : 0;
+    const bool whole = s->fused.parts
+                           ? run_fused(&s->fused, pool, images, run)
+                           : run_pieces(s, pool, s->items * (size_t)images, run);
+    if (run->profile)
         s->ns += dfn_now_ns() - start;
+    return whole;
 }
 
 static ef_status run_steps(struct dfn_plan *plan, struct dfn_pool *pool,
                            const struct dfn_run *run, int images, ef_error *err)
 {
-    const ef_options *opt = run->opt;
-
     for (int i = 0; i < plan->nsteps; i++) {
         struct dfn_step *s = &plan->steps[i];
         if (s->inner)
             continue;
-        run_step(s, pool, images, run->profile);
-        if ((run->tap && call_tap(plan, s, run)) ||
-            (opt->cancel && opt->cancel(opt->cancel_user)))
+        if (!run_step(s, pool, images, run) || (run->tap && call_tap(plan, s, run)) ||
+            cancelled(run->opt))
             return dfn_fail(err, EF_E_CANCELLED, s->name, "the caller ended the run");
     }
     return EF_OK;

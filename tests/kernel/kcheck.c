@@ -6,20 +6,41 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-struct guarded guarded_new(size_t n, bool at_end)
+#define CANARY 0x7fc0dea1u /* a NaN */
+#define ANYWHERE 64        /* floats that a tensor has around it in the middle */
+
+struct guarded guarded_new(size_t n, uint64_t *state)
 {
+    enum { START, END, MIDDLE };
+    const int place = test_random_int(state, START, MIDDLE);
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const size_t bytes = n * sizeof(float), inner = (bytes + page - 1) / page * page;
+    const size_t needed = (n + (place == MIDDLE ? 2 * ANYWHERE : 0)) * sizeof(float);
+    const size_t inner = (needed + page - 1) / page * page;
     struct guarded g = {.n = n, .map_size = inner + 2 * page};
     g.map = mmap(NULL, g.map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(g.map, MAP_FAILED);
     char *first = (char *)g.map + page;
     if (inner)
         ck_assert_int_eq(mprotect(first, inner, PROT_READ | PROT_WRITE), 0);
-    g.v = (float *)(void *)(at_end ? first + inner - bytes : first);
-    for (size_t i = 0; i < n; i++)
-        g.v[i] = NAN;
+    g.inner = (uint32_t *)(void *)first;
+    g.words = inner / sizeof *g.inner;
+    for (size_t i = 0; i < g.words; i++)
+        g.inner[i] = CANARY;
+    /* In the middle on an odd float, so that not even a pair is aligned. */
+    g.v = (float *)(void *)first +
+          (place == END      ? g.words - n
+           : place == MIDDLE ? (size_t)test_random_int(state, 0, ANYWHERE / 2) * 2 + 1
+                             : 0);
     return g;
+}
+
+void guarded_check(const struct guarded *g, const char *what)
+{
+    const size_t first = (size_t)(g->v - (const float *)(const void *)g->inner);
+    for (size_t i = 0; i < g->words; i++)
+        if ((i < first || i >= first + g->n) && g->inner[i] != CANARY)
+            ck_abort_msg("%s: wrote float %td of a tensor of %zu", what,
+                         (ptrdiff_t)i - (ptrdiff_t)first, g->n);
 }
 
 void guarded_free(struct guarded *g)
