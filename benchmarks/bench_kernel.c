@@ -87,7 +87,8 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
     case DFN_OP_CONV:
         a->conv =
             (struct dfn_conv_args){in, w,  bias,    NULL, out,       s->h, s->w, s->cin,
-                                   oh, ow, s->cout, s->k, s->stride, pad,  pad,  s->act};
+                                   oh, ow, s->cout, s->k, s->stride, pad,  pad,  s->act,
+                                   NULL};
         return (size_t)oh;
     case DFN_OP_DWCONV:
         a->dwconv =

@@ -3,9 +3,9 @@
  *
  *   DFN_TILE_PIXELS   pixels of a tile: 4, 6 or 12
  *   DFN_TILE_COLUMNS  output channels of a tile, as many as a panel of its weights has
- *   DFN_TILE_EPILOGUE like dfn_epilogue_ref() of kernels/ref/act.h
  *
- * and afterwards dfn_tile(). Everything is static: each file has its own copy, compiled
+ * and afterwards dfn_tile() and dfn_tile_finish(); those with vectors have the latter
+ * from kernels/simd/conv.h. Everything is static: each file has its own copy, compiled
  * with its own flags.
  *
  * A row of NHWC pixels is gapless, so kx and cin of one kernel row lie in one piece of
@@ -32,10 +32,25 @@ struct dfn_window {
     int rows;                    /* kernel rows inside                                  */
 };
 
+/* Where the sums of a tile go, and what is done to them on the way. Pointers are at the
+ * tile's first channel, and at its first pixel where they have pixels. */
+struct dfn_finish {
+    float *out;
+    const float *bias, *slope, *residual; /* slope and residual may be NULL             */
+    size_t cout;                          /* from pixel to pixel                        */
+    size_t room;                          /* floats of the row from out to its end      */
+    int columns;                          /* channels that exist                        */
+    enum dfn_act act;
+};
+
 /* acc[r][j] = sum over the window of pixel r, `step` floats from pixel to pixel. pixels
  * is a constant at every call, so that sums live in registers. */
 DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
                          float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], const int pixels);
+
+/* out = residual + act(acc + bias) for the channels that exist, act or prelu. */
+static void dfn_tile_finish(const struct dfn_finish *f,
+                            float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels);
 
 static void dfn_any_tile(const struct dfn_window *v, size_t step,
                          float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels)
@@ -85,25 +100,13 @@ static int dfn_tile_pixels(int n)
     return n == 7 ? 6 : n == 11 ? 10 : n;
 }
 
-static void dfn_store_tile(float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], float *out,
-                           size_t cout, int pixels, int columns)
-{
-    for (int r = 0; r < pixels; r++, out += cout)
-        if (columns == DFN_TILE_COLUMNS)
-            for (int j = 0; j < DFN_TILE_COLUMNS; j++)
-                out[j] = acc[r][j];
-        else
-            for (int j = 0; j < columns; j++)
-                out[j] = acc[r][j];
-}
-
 /* One output row of one panel of output channels; v: its kernel rows, taken at tap kx = 0
- * of the pixel x = 0 as if that were inside. */
+ * of the pixel x = 0 as if that were inside. f: at the pixel x = 0. */
 static void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_window *v,
-                           float *out, int columns)
+                           struct dfn_finish f)
 {
     const int k = a->kernel, s = a->stride;
-    const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    const size_t cin = (size_t)a->cin;
     /* Pixels before this one have their windows inside the row, at its right end. */
     const int inside = a->w + a->left < k ? 0 : (a->w + a->left - k) / s + 1;
     float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS];
@@ -122,17 +125,22 @@ static void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_windo
             pixels = dfn_tile_pixels((inside < a->ow ? inside : a->ow) - x);
         }
         dfn_any_tile(&here, (size_t)s * cin, acc, pixels);
-        dfn_store_tile(acc, out + (size_t)x * cout, cout, pixels, columns);
+        dfn_tile_finish(&f, acc, pixels);
+        const size_t done = (size_t)pixels * f.cout;
+        f.out += done;
+        f.room -= done < f.room ? done : f.room;
+        f.residual = f.residual ? f.residual + done : NULL;
     }
 }
 
-static void dfn_conv_row(const struct dfn_conv_args *a, const float *image, float *out,
-                         int y)
+/* Output row y of an image; residual: its row, or NULL. */
+static void dfn_conv_row(const struct dfn_conv_args *a, const float *image,
+                         const float *residual, float *out, int y)
 {
     const int iy = y * a->stride - a->top;
     const int from = iy < 0 ? -iy : 0;
     const int to = iy + a->kernel > a->h ? a->h - iy : a->kernel;
-    const size_t piece = (size_t)a->kernel * (size_t)a->cin;
+    const size_t piece = (size_t)a->kernel * (size_t)a->cin, cout = (size_t)a->cout;
     struct dfn_window v = {.in_next = (size_t)a->w * (size_t)a->cin,
                            .weight_next = piece * DFN_TILE_COLUMNS,
                            .depth = piece,
@@ -143,7 +151,17 @@ static void dfn_conv_row(const struct dfn_conv_args *a, const float *image, floa
         const size_t first = (size_t)o * (size_t)a->kernel * piece;
         const int left = a->cout - o;
         v.weight = a->weight + first + (size_t)from * v.weight_next;
-        dfn_conv_panel(a, &v, out + o, left < DFN_TILE_COLUMNS ? left : DFN_TILE_COLUMNS);
+        dfn_conv_panel(a, &v,
+                       (struct dfn_finish){
+                           .out = out + o,
+                           .bias = a->bias + o,
+                           .slope = a->slope ? a->slope + o : NULL,
+                           .residual = residual ? residual + o : NULL,
+                           .cout = cout,
+                           .room = (size_t)a->ow * cout - (size_t)o,
+                           .columns = left < DFN_TILE_COLUMNS ? left : DFN_TILE_COLUMNS,
+                           .act = a->act,
+                       });
     }
 }
 
@@ -153,17 +171,10 @@ static void dfn_conv_blocked(const struct dfn_conv_args *a, size_t first, size_t
     const size_t in_size = (size_t)a->h * (size_t)a->w * (size_t)a->cin;
     const size_t row = (size_t)a->ow * (size_t)a->cout;
 
-    for (size_t item = first; item < last; item++) {
-        float *out = a->out + item * row;
-        const float *residual = a->residual ? a->residual + item * row : NULL;
-        dfn_conv_row(a, a->in + item / (size_t)a->oh * in_size, out,
+    for (size_t item = first; item < last; item++)
+        dfn_conv_row(a, a->in + item / (size_t)a->oh * in_size,
+                     a->residual ? a->residual + item * row : NULL, a->out + item * row,
                      (int)(item % (size_t)a->oh));
-        for (int x = 0; x < a->ow; x++) {
-            const size_t at = (size_t)x * (size_t)a->cout;
-            DFN_TILE_EPILOGUE(out + at, a->bias, residual ? residual + at : NULL, a->cout,
-                              a->act);
-        }
-    }
 }
 
 #endif

@@ -25,7 +25,8 @@ enum dfn_act { DFN_ACT_NONE, DFN_ACT_SWISH, DFN_ACT_RELU6, DFN_ACT_SIGMOID };
  *   out[y][x][o] = residual[y][x][o] + act(bias[o] + sum over ky, kx, i of
  *                 w[o][i][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][i])
  * where terms outside the input are 0. An item is an output row: n * oh items. residual
- * may be NULL, or alias in. */
+ * may be NULL, or alias in. With a slope, act is DFN_ACT_NONE, and prelu
+ * (below) is in its place. */
 struct dfn_conv_args {
     const float *in;       /* [n][h][w][cin]                                            */
     const float *weight;   /* packed as the kernel's row says                           */
@@ -35,6 +36,7 @@ struct dfn_conv_args {
     int h, w, cin, oh, ow, cout;
     int kernel, stride, top, left;
     enum dfn_act act;
+    const float *slope; /* [cout] or NULL                                               */
 };
 
 /* dwconv: depthwise k x k convolution, one filter a channel.

@@ -7,12 +7,9 @@
  *   x5[lane] * [sum50] .. [sum53]  32 registers: 24 + 6 + 2 */
 #define DFN_TILE_PIXELS 6
 #define DFN_TILE_COLUMNS 16
-#define DFN_TILE_EPILOGUE dfn_epilogue
 #include "kernels/simd/vec_neon.h"
 
-#include "kernels/simd/act.h"
-
-#include "kernels/conv_blocked.h"
+#include "kernels/simd/conv.h"
 
 dfn_kernel_fn dfn_f32_conv_6x16__neon;
 

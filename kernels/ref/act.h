@@ -69,4 +69,14 @@ static inline void dfn_epilogue_ref(float *v, const float *bias, const float *re
             v[i] += residual[i];
 }
 
+/* v[i] times slope[i] where it is below 0, over one pixel's c channels; chosen without a
+ * branch, because signs are as good as random. */
+static inline void dfn_leaky_ref(float *v, const float *slope, int c)
+{
+    for (int i = 0; i < c; i++) {
+        const float factor[2] = {1.0f, slope[i]};
+        v[i] *= factor[v[i] < 0.0f];
+    }
+}
+
 #endif

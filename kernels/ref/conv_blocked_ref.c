@@ -2,7 +2,6 @@
  * what the stem, FusedMBConv and the face detector run where there is nothing faster. */
 #define DFN_TILE_PIXELS 4
 #define DFN_TILE_COLUMNS 8
-#define DFN_TILE_EPILOGUE dfn_epilogue_ref
 #include "kernels/ref/act.h"
 
 #include "kernels/conv_blocked.h"
@@ -32,6 +31,21 @@ DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
     for (int r = 0; r < pixels; r++) {
         *(quad *)acc[r] = sum[r][0];
         *(quad *)(acc[r] + 4) = sum[r][1];
+    }
+}
+
+static void dfn_tile_finish(const struct dfn_finish *f,
+                            float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels)
+{
+    const float *residual = f->residual;
+    for (int r = 0; r < pixels; r++) {
+        dfn_epilogue_ref(acc[r], f->bias, NULL, f->columns, f->act);
+        if (f->slope)
+            dfn_leaky_ref(acc[r], f->slope, f->columns);
+        float *out = f->out + (size_t)r * f->cout;
+        for (int j = 0; j < f->columns; j++)
+            out[j] = residual ? acc[r][j] + residual[j] : acc[r][j];
+        residual = residual ? residual + f->cout : NULL;
     }
 }
 

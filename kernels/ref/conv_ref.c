@@ -48,8 +48,12 @@ void dfn_f32_conv__ref(const void *args, size_t first, size_t last)
         for (int x = 0; x < a->ow; x++) {
             const size_t at = item * row + (size_t)x * (size_t)a->cout;
             one_pixel(a, image, a->out + at, y, x);
-            dfn_epilogue_ref(a->out + at, a->bias, a->residual ? a->residual + at : NULL,
-                             a->cout, a->act);
+            dfn_epilogue_ref(a->out + at, a->bias, NULL, a->cout, a->act);
+            if (a->slope)
+                dfn_leaky_ref(a->out + at, a->slope, a->cout);
+            if (a->residual)
+                dfn_epilogue_ref(a->out + at, NULL, a->residual + at, a->cout,
+                                 DFN_ACT_NONE);
         }
     }
 }

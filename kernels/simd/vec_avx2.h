@@ -121,6 +121,18 @@ DFN_INLINE dfn_vec vec_keep(dfn_vec a, dfn_vec x, dfn_vec limit)
     return _mm256_and_ps(a, _mm256_cmp_ps(x, limit, _CMP_NLT_UQ));
 }
 
+/* x where x >= 0 or x is NaN, else x times slope. */
+DFN_INLINE dfn_vec vec_leaky(dfn_vec x, dfn_vec slope)
+{
+    return _mm256_blendv_ps(x, _mm256_mul_ps(x, slope), x);
+}
+
+/* Neighbours in each other's place: lanes 1 0 3 2 5 4 ... */
+DFN_INLINE dfn_vec vec_swap(dfn_vec x)
+{
+    return _mm256_permute_ps(x, 0xb1);
+}
+
 #include "kernels/x86/act_k.h"
 
 #endif

@@ -109,6 +109,19 @@ DFN_INLINE dfn_vec vec_keep(dfn_vec a, dfn_vec x, dfn_vec limit)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_NLT_UQ), a);
 }
 
+/* x where x >= 0 or x is NaN, else x times slope. */
+DFN_INLINE dfn_vec vec_leaky(dfn_vec x, dfn_vec slope)
+{
+    const __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+    return _mm512_mask_mul_ps(x, below, x, slope);
+}
+
+/* Neighbours in each other's place: lanes 1 0 3 2 5 4 ... */
+DFN_INLINE dfn_vec vec_swap(dfn_vec x)
+{
+    return _mm512_permute_ps(x, 0xb1);
+}
+
 #include "kernels/x86/act_k.h"
 
 #endif

@@ -136,4 +136,16 @@ DFN_INLINE dfn_vec vec_keep(dfn_vec a, dfn_vec x, dfn_vec limit)
         vbicq_u32(vreinterpretq_u32_f32(a), vcltq_f32(x, limit)));
 }
 
+/* x where x >= 0 or x is NaN, else x times slope. */
+DFN_INLINE dfn_vec vec_leaky(dfn_vec x, dfn_vec slope)
+{
+    return vbslq_f32(vcltzq_f32(x), vmulq_f32(x, slope), x);
+}
+
+/* Neighbours in each other's place: lanes 1 0 3 2. */
+DFN_INLINE dfn_vec vec_swap(dfn_vec x)
+{
+    return vrev64q_f32(x);
+}
+
 #endif

@@ -7,12 +7,9 @@
  *   x5  *  [sum50]  [sum51]     12 multiply-adds hide the latency of 4 on two units */
 #define DFN_TILE_PIXELS 6
 #define DFN_TILE_COLUMNS 16
-#define DFN_TILE_EPILOGUE dfn_epilogue
 #include "kernels/simd/vec_avx2.h"
 
-#include "kernels/simd/act.h"
-
-#include "kernels/conv_blocked.h"
+#include "kernels/simd/conv.h"
 
 dfn_kernel_fn dfn_f32_conv_6x16__avx2;
 

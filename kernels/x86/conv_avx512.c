@@ -6,12 +6,9 @@
  *   x11  *  [sum11] */
 #define DFN_TILE_PIXELS 12
 #define DFN_TILE_COLUMNS 16
-#define DFN_TILE_EPILOGUE dfn_epilogue
 #include "kernels/simd/vec_avx512.h"
 
-#include "kernels/simd/act.h"
-
-#include "kernels/conv_blocked.h"
+#include "kernels/simd/conv.h"
 
 dfn_kernel_fn dfn_f32_conv_12x16__avx512;
 

@@ -168,10 +168,9 @@ static void conv(const struct dfn_nets *nets, enum dfn_detector_layer layer,
                                     .cout = out->c,
                                     .kernel = s->kernel,
                                     .stride = 1,
-                                    .act = DFN_ACT_NONE};
-    const struct dfn_prelu_args p = {out->v, l->slope, out->v, out->c};
+                                    .act = DFN_ACT_NONE,
+                                    .slope = l->slope};
     nets->kernels.op[DFN_OP_CONV].run(&a, 0, (size_t)rows);
-    nets->kernels.op[DFN_OP_PRELU].run(&p, 0, (size_t)rows * (size_t)out->w);
 }
 
 static void pool(const struct dfn_nets *nets, const struct map *in, int kernel,

@@ -24,10 +24,10 @@ struct kcase {
     const struct dfn_kernel *kernel;
     int n, h, w, cin, cout, oh, ow, k, stride, top, left;
     enum dfn_act act;
-    bool residual, gate, summed;
+    bool residual, gate, summed, leaky;
     int frames;   /* of a sequence */
     size_t items; /* of all n */
-    struct guarded in, plain, weight, bias, in2, gates, out, sums;
+    struct guarded in, plain, weight, bias, slope, in2, gates, out, sums;
     float *raw; /* in, before a gate */
     union {
         struct dfn_conv_args conv;
@@ -93,6 +93,9 @@ static void random_shape(struct kcase *c, uint64_t *s)
     c->act = (enum dfn_act)test_random_int(s, DFN_ACT_NONE, DFN_ACT_SIGMOID);
     c->residual = (op == DFN_OP_CONV || is_pointwise(c)) && test_random_int(s, 0, 1);
     c->gate = is_pointwise(c) && test_random_int(s, 0, 1);
+    c->leaky = op == DFN_OP_CONV && !test_random_int(s, 0, 3);
+    if (c->leaky)
+        c->act = DFN_ACT_NONE;
     c->summed = op == DFN_OP_DWCONV && test_random_int(s, 0, 1);
     c->k = c->stride = 1;
     c->top = c->left = 0;
@@ -143,6 +146,7 @@ static void allocate(struct kcase *c, uint64_t *s)
     c->plain = guarded_new(nw, s);
     c->weight = guarded_new(dfn_pack_count(c->kernel->layout, c->cout, wcin, c->k), s);
     c->bias = guarded_new((size_t)c->cout, s);
+    c->slope = guarded_new((size_t)c->cout, s);
     c->in2 = guarded_new(nout, s);
     const bool by_pixel =
         c->kernel->op == DFN_OP_SCALE || c->kernel->op == DFN_OP_BILINEAR;
@@ -154,6 +158,7 @@ static void allocate(struct kcase *c, uint64_t *s)
     guarded_random(&c->in, s);
     guarded_random(&c->plain, s);
     guarded_random(&c->bias, s);
+    guarded_random(&c->slope, s);
     guarded_random(&c->in2, s);
     guarded_random(&c->gates, s);
     c->raw = malloc(nin * sizeof *c->raw);
@@ -167,9 +172,23 @@ static void connect(struct kcase *c)
     const float *in2 = c->residual ? c->in2.v : NULL;
     switch (c->kernel->op) {
     case DFN_OP_CONV:
-        c->args.conv = (struct dfn_conv_args){
-            c->in.v, c->weight.v, c->bias.v, in2,  c->out.v,  c->h,   c->w,    c->cin,
-            c->oh,   c->ow,       c->cout,   c->k, c->stride, c->top, c->left, c->act};
+        c->args.conv = (struct dfn_conv_args){c->in.v,
+                                              c->weight.v,
+                                              c->bias.v,
+                                              in2,
+                                              c->out.v,
+                                              c->h,
+                                              c->w,
+                                              c->cin,
+                                              c->oh,
+                                              c->ow,
+                                              c->cout,
+                                              c->k,
+                                              c->stride,
+                                              c->top,
+                                              c->left,
+                                              c->act,
+                                              c->leaky ? c->slope.v : NULL};
         c->items = (size_t)(c->n * c->oh);
         break;
     case DFN_OP_DWCONV:
@@ -256,6 +275,7 @@ static void case_free(struct kcase *c)
     guarded_free(&c->plain);
     guarded_free(&c->weight);
     guarded_free(&c->bias);
+    guarded_free(&c->slope);
     guarded_free(&c->in2);
     guarded_free(&c->gates);
     guarded_free(&c->sums);
@@ -423,7 +443,8 @@ static double exact(const struct kcase *c, int img, int y, int x, int o, double 
     sum = exact_sum(c, img, y, x, o, &size) + c->bias.v[o];
     size += fabs((double)c->bias.v[o]);
     const double n = (double)c->cin * c->k * c->k + 2;
-    const double acted = act_exact(c->act, sum);
+    const double slope = c->leaky && sum < 0 ? c->slope.v[o] : 1;
+    const double acted = act_exact(c->act, sum) * slope;
     const double value = acted + (c->residual ? c->in2.v[at] : 0);
     *bound = 1.1 * n * eps * size + 8 * eps * fabs(acted) + eps * fabs(value);
     return value;
