@@ -12,7 +12,8 @@ struct dfn_member {
 
 struct ef_classifier {
     ef_options opt;
-    int batch; /* faces in one run */
+    int batch;  /* faces in one run: whole sequences */
+    int frames; /* of a sequence, or 1: its models take single pictures */
     int nmembers;
     struct dfn_member *members;
     ef_detector *detector; /* NULL: none                                              */

@@ -270,6 +270,8 @@ def test_siamese_without_its_own_classifier(tmp_path):
 
 # ---- equal to torch ----
 
+SIZE = (97, 75)
+
 
 @pytest.fixture(scope="module")
 def library():
@@ -286,11 +288,45 @@ def calibrated(kind):
     torch.set_num_threads(1)  # networks so small are slower with more
     torch.manual_seed(3)
     state = kind.state()
-    n = 7 if kind.temporal else 4
-    learned = unfolded.Network(kind, state, torch.float64).calibrate(torch.randn(n, 3, 96, 90))
+    # At the size that is compared: with few places in a map, statistics fit one size only.
+    x = torch.randn(14 if kind.temporal else 24, 3, *SIZE)
+    learned = unfolded.Network(kind, state, torch.float32).calibrate(x)
     dtype = np.float16 if kind.half else np.float32
     state = state | {name: array.astype(dtype) for name, array in learned.items()}
     return state, unfolded.Network(kind, state, torch.float64)
+
+
+@pytest.mark.parametrize("how", ["logits", "probabilities"])
+def test_second_look_equals_torch(tmp_path, library, how):
+    """Boxes, both looks and their mean; the crop of float32's own box where that differs."""
+    kind, _ = of("wm")
+    state, net = calibrated(kind)
+    import torch
+    import unfolded_torch as unfolded
+
+    converted(tmp_path, kind, state, look=f"{how},0.1,0.05")
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((4, 3, *SIZE)).astype(np.float32)
+    path = tmp_path / "m.safetensors"
+    with library.load(path) as model, model.session(*SIZE, len(x)) as session:
+        logits, parts = session.look(x)
+    boxes = unfolded.attention_box(net(torch.from_numpy(x)).maps, *SIZE)
+    for part, (top, left, bottom, right) in zip(parts.tolist(), boxes, strict=True):
+        assert part == [left, top, right - left, bottom - top]
+    assert set(boxes) != {(0, 0, *SIZE)}
+
+    def looks(net: unfolded.Network) -> list[np.ndarray]:
+        t = torch.from_numpy(x).to(net.dtype)
+        first = net(t).logits
+        crops = [unfolded.crop(one, box) for one, box in zip(t, boxes, strict=True)]
+        second = net(torch.stack(crops)).logits
+        both = unfolded.combine(first, second, how)
+        return [y.double().numpy() for y in (first, second, both)]
+
+    single = looks(unfolded.Network(kind, state, torch.float32))
+    for k, (want, own) in enumerate(zip(looks(net), single, strict=True)):
+        error, allowed = np.abs(logits[:, k] - want).max(), np.abs(own - want).max()
+        assert error <= 3 * allowed, f"look {k}: {error:.3g}, torch float32 {allowed:.3g}"
 
 
 @ALL
@@ -301,14 +337,14 @@ def test_equal_to_torch(tmp_path, library, kind):
 
     _, arch, tensors, meta = converted(tmp_path, kind, state)
     n = 2 * arch.frames
-    x = np.random.default_rng(5).standard_normal((n, 3, 97, 75)).astype(np.float32)
+    x = np.random.default_rng(5).standard_normal((n, 3, *SIZE)).astype(np.float32)
     expected = net(torch.from_numpy(x)).logits.numpy()
     single = Network(kind, state, torch.float32)(torch.from_numpy(x)).logits.numpy()
     scale = max(1.0, np.abs(expected).max())
     folded = forward(arch, tensors, x, meta.padding)
     # The model file holds float32: some 50 layers with roundings of 2^-24 in their weights.
     assert np.abs(folded - expected).max() < 2e-5 * scale
-    with library.load(tmp_path / "m.safetensors") as model, model.session(97, 75, n) as session:
+    with library.load(tmp_path / "m.safetensors") as model, model.session(*SIZE, n) as session:
         logits = session.run(x)
     assert np.abs(logits - expected).max() <= max(3 * np.abs(single - expected).max(), 2e-5 * scale)
     # And no accident: the inputs differ, and so does another padding.
