@@ -528,13 +528,14 @@ EF_API ef_status ef_classify_detections(ef_classifier *classifier, const ef_imag
                                         ef_result *out, ef_error *err);
 
 /* Scores one face in n frames in a row, as networks of sequences want it (ef_model_info
- * .frames; n is a multiple of it) and others do as well. Sequences follow each other in
- * frames [n]; boxes: [n], where the face is in each, or NULL: the frames are crops of it
- * already. A tracked face usually gets one box for the whole sequence. out: n results as
- * above, one for each frame. The other ways to score refuse such networks with
- * EF_E_UNSUPPORTED. */
-EF_API ef_status ef_classify_sequence(ef_classifier *classifier, const ef_image *frames,
-                                      const ef_box *boxes, size_t n, ef_result *out,
+ * .frames; n is a multiple of it) and others do as well. frames: pointers to n pictures,
+ * sequences one behind the other; faces: [n], where the face is in each (its box, or for
+ * models with a template its landmarks), or NULL: the frames are crops of it already. A
+ * tracked face usually gets one box for the whole sequence. out: n results as above, one
+ * for each frame. The other ways to score refuse such networks with EF_E_UNSUPPORTED. */
+EF_API ef_status ef_classify_sequence(ef_classifier *classifier,
+                                      const ef_image *const *frames,
+                                      const ef_detection *faces, size_t n, ef_result *out,
                                       ef_error *err);
 
 /* Bytes that the classifier holds, its sessions and scratch included. */

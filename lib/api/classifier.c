@@ -17,12 +17,12 @@ struct score {
     double probability, logit; /* weighted sums over the members */
 };
 
-/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture; each
- * in img, or in a picture of its own: frames [n]. */
+/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture. All
+ * lie in one picture, or each in images[i]. */
 struct places {
     const ef_box *boxes;
     const ef_detection *found;
-    const ef_image *img, *frames;
+    const ef_image *one, *const *images;
 };
 
 static double sigmoid(double x)
@@ -265,22 +265,27 @@ static const ef_box *box_at(const struct places *p, size_t i)
     return p->boxes ? &p->boxes[i] : p->found ? &p->found[i].box : NULL;
 }
 
-/* Where a run of frames-long sequences has view v of face i: the mirror images of a
- * sequence are a sequence of their own behind it. */
-static size_t view_at(int i, int v, int views, int frames)
+static const ef_image *image_at(const struct places *p, size_t i)
 {
-    return (size_t)((i / frames * views + v) * frames + i % frames);
+    return p->images ? p->images[i] : p->one;
 }
 
 /* Face number i as model m wants to see it, to out [height][width][3]. */
 static ef_status prepare_face(ef_classifier *c, const ef_model *m, const struct places *p,
                               size_t i, float *out, ef_error *err)
 {
-    const ef_image *img = p->frames ? &p->frames[i] : p->img;
+    const ef_image *img = image_at(p, i);
     if (p->found && m->meta.align.height)
         return dfn_preprocess_aligned(m, img, p->found[i].landmarks, out, &c->prepare,
                                       &c->opt.allocator, err);
     return dfn_preprocess(m, img, box_at(p, i), out, &c->prepare, &c->opt.allocator, err);
+}
+
+/* Where a run of sequences of `frames` has view v of face i: the mirror images of a
+ * sequence are a sequence of their own behind it. */
+static size_t view_at(int i, int v, int views, int frames)
+{
+    return (size_t)((i / frames * views + v) * frames + i % frames);
 }
 
 /* Adds one member's scores of the n faces from number `first` on. */
@@ -291,8 +296,8 @@ static ef_status add_scores(ef_classifier *c, const struct dfn_member *member,
     const ef_model *m = member->session->model;
     const int h = m->meta.height, w = m->meta.width, views = m->meta.flip ? 2 : 1;
     const int frames = dfn_arch_frames(&m->arch);
-    const float *logits;
     const size_t size = (size_t)h * (size_t)w * 3;
+    const float *logits;
     float *input = dfn_plan_input(&member->session->plan);
     ef_status st;
 
@@ -379,44 +384,27 @@ static ef_status check_results(ef_result *out, size_t n, ef_error *err)
     return EF_OK;
 }
 
-static ef_status check_pictures(const ef_classifier *c, const struct places *places,
-                                size_t n, ef_error *err)
-{
-    if (!places->frames && c->frames > 1)
-        return dfn_fail(err, EF_E_UNSUPPORTED, "classifier",
-                        "has a network of sequences, which takes %d frames in a row: "
-                        "ef_classify_sequence()",
-                        c->frames);
-    if (n % (size_t)c->frames)
-        return dfn_fail(err, EF_E_ARG, "n", "is %zu, must be a multiple of %d", n,
-                        c->frames);
-    ef_status st = places->frames ? EF_OK : dfn_image_check(places->img, err);
-    for (size_t i = 0; i < n && places->frames && !st; i++)
-        st = dfn_image_check(&places->frames[i], err);
-    return st;
-}
-
-static ef_status classify(ef_classifier *c, const struct places *places, size_t n,
-                          ef_result *out, ef_error *err)
+/* The pictures are sound, and out is. */
+static ef_status classify_sound(ef_classifier *c, const struct places *places, size_t n,
+                                ef_result *out, ef_error *err)
 {
     size_t bytes;
-    ef_status st = check_results(out, n, err);
-    if (!st)
-        st = check_pictures(c, places, n, err);
-    if (st)
-        return st;
     struct score *scores = NULL;
+    if (n % (size_t)c->frames)
+        return dfn_fail(err, EF_E_ARG, "n",
+                        "is %zu, must be a multiple of the %d frames of a sequence", n,
+                        c->frames);
     if (dfn_mul_size(n, sizeof *scores, &bytes))
         scores = dfn_scratch_need(&c->scores, &c->opt.allocator, bytes);
     if (!scores)
         return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu scores", n);
     const int saved = errno; /* exp() and log() may touch it */
-    st = score_all(c, places, n, scores, err);
+    const ef_status st = score_all(c, places, n, scores, err);
     errno = saved;
     if (st)
         return st;
     for (size_t i = 0; i < n; i++) {
-        const ef_image *img = places->frames ? &places->frames[i] : places->img;
+        const ef_image *img = image_at(places, i);
         const ef_box whole = {0, 0, (float)img->width, (float)img->height};
         const ef_box *box = box_at(places, i);
         ef_result *r = result_at(out, i);
@@ -425,6 +413,28 @@ static ef_status classify(ef_classifier *c, const struct places *places, size_t 
             r->face_score = places->found[i].score;
     }
     return EF_OK;
+}
+
+static ef_status classify(ef_classifier *c, const struct places *places, size_t n,
+                          ef_result *out, ef_error *err)
+{
+    if (c->frames > 1)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "classifier",
+                        "has a network of sequences, which takes %d frames in a row: "
+                        "ef_classify_sequence()",
+                        c->frames);
+    ef_status st = check_results(out, n, err);
+    if (!st)
+        st = dfn_image_check(places->one, err);
+    return st ? st : classify_sound(c, places, n, out, err);
+}
+
+ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
+                            const ef_detection *faces, bool whole, size_t n,
+                            ef_result *out, ef_error *err)
+{
+    const struct places places = {NULL, whole ? NULL : faces, NULL, images};
+    return classify_sound(c, &places, n, out, err);
 }
 
 /* The largest face of the picture. */
@@ -442,7 +452,7 @@ static ef_status classify_found(ef_classifier *c, const ef_image *img, ef_result
         st = ef_detect_faces(c->detector, img, &face, 1, &n, err);
     if (!st && !n)
         return dfn_fail(err, EF_E_NO_FACE, "img", "no face was found in the picture");
-    const struct places place = {.found = &face, .img = img};
+    const struct places place = {NULL, &face, img, NULL};
     return st ? st : classify(c, &place, 1, out, err);
 }
 
@@ -452,8 +462,8 @@ ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face 
     if (!c || !img)
         return dfn_fail(err, EF_E_ARG, c ? "img" : "classifier", "is NULL");
     const ef_face_mode mode = face ? face->mode : EF_FACE_WHOLE;
-    const struct places place = {.boxes = mode == EF_FACE_BOX ? &face->box : NULL,
-                                 .img = img};
+    const struct places place = {mode == EF_FACE_BOX ? &face->box : NULL, NULL, img,
+                                 NULL};
     switch (mode) {
     case EF_FACE_WHOLE:
     case EF_FACE_BOX:
@@ -483,26 +493,30 @@ static ef_status check_places(const ef_classifier *c, const ef_image *img,
 ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box *boxes,
                             size_t n, ef_result *out, ef_error *err)
 {
-    const struct places places = {.boxes = boxes, .img = img};
+    const struct places places = {boxes, NULL, img, NULL};
     const ef_status st = check_places(c, img, "boxes", boxes, sizeof *boxes, n, err);
     return st ? st : classify(c, &places, n, out, err);
 }
 
-ef_status ef_classify_sequence(ef_classifier *c, const ef_image *frames,
-                               const ef_box *boxes, size_t n, ef_result *out,
+ef_status ef_classify_sequence(ef_classifier *c, const ef_image *const *frames,
+                               const ef_detection *faces, size_t n, ef_result *out,
                                ef_error *err)
 {
-    const struct places places = {.boxes = boxes, .frames = frames};
-    const ef_status st =
-        check_places(c, frames, "frames", frames, sizeof *frames, n, err);
-    return st ? st : classify(c, &places, n, out, err);
+    ef_status st = check_places(c, frames ? frames[0] : NULL, "frames", frames,
+                                sizeof *frames, n, err);
+    if (!st)
+        st = check_results(out, n, err);
+    for (size_t i = 0; i < n && !st; i++)
+        st = frames[i] ? dfn_image_check(frames[i], err)
+                       : dfn_fail(err, EF_E_ARG, "frames", "number %zu is NULL", i);
+    return st ? st : dfn_classify_each(c, frames, faces, !faces, n, out, err);
 }
 
 ef_status ef_classify_detections(ef_classifier *c, const ef_image *img,
                                  const ef_detection *faces, size_t n, ef_result *out,
                                  ef_error *err)
 {
-    const struct places places = {.found = faces, .img = img};
+    const struct places places = {NULL, faces, img, NULL};
     const ef_status st = check_places(c, img, "faces", faces, sizeof *faces, n, err);
     return st ? st : classify(c, &places, n, out, err);
 }

@@ -327,7 +327,9 @@ END_TEST
 START_TEST(a_sequence_is_scored_together)
 {
     ef_error err;
-    ef_image img, frames[6];
+    ef_image img;
+    const ef_image *frames[6];
+    ef_detection faces[6], turned[3];
     const ef_box boxes[6] = {{10, 10, 40, 40}, {12, 10, 40, 40}, {14, 11, 40, 40},
                              {20, 12, 38, 38}, {21, 12, 38, 38}, {23, 12, 38, 38}};
     ef_model *m = api_model("sequence", NULL);
@@ -341,7 +343,8 @@ START_TEST(a_sequence_is_scored_together)
     ck_assert_int_eq(batch, 6); /* rounded up to whole sequences */
     ck_assert(api_picture("scene.ppm", &img));
     for (int i = 0; i < 6; i++) {
-        frames[i] = img;
+        frames[i] = &img;
+        faces[i] = (ef_detection){.box = boxes[i], .score = 0.5f};
         r[i] = api_result();
         float *at = in + (size_t)(i / 3 * 6 + i % 3) * INPUT;
         assert_status(ef_model_preprocess(m, NULL, &img, &boxes[i], at, &err), EF_OK,
@@ -352,17 +355,19 @@ START_TEST(a_sequence_is_scored_together)
     for (int i = 0; i < 2; i++)
         assert_status(ef_session_run(s, in + (size_t)i * 6 * INPUT, 6, z + i * 6, &err),
                       EF_OK, &err);
-    assert_status(ef_classify_sequence(c, frames, boxes, 6, r, &err), EF_OK, &err);
+    assert_status(ef_classify_sequence(c, frames, faces, 6, r, &err), EF_OK, &err);
     for (int i = 0; i < 6; i++) {
         const double want =
             ((double)z[i / 3 * 6 + i % 3] + (double)z[i / 3 * 6 + i % 3 + 3]) / 2;
         ck_assert_double_eq_tol((double)r[i].logit, want, 1e-6 * (1 + fabs(want)));
         ck_assert(!memcmp(&r[i].box, &boxes[i], sizeof boxes[i]));
+        ck_assert_float_eq(r[i].face_score, 0.5f);
     }
     /* A frame's score depends on its neighbours: in another order it is another one. */
-    const ef_box turned[3] = {boxes[2], boxes[0], boxes[1]};
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         again[i] = api_result();
+        turned[i] = faces[(i + 2) % 3];
+    }
     assert_status(ef_classify_sequence(c, frames, turned, 3, again, &err), EF_OK, &err);
     ck_assert(fabsf(again[0].logit - r[2].logit) > 1e-3f);
     ef_image_free(&img);
@@ -376,7 +381,8 @@ END_TEST
 START_TEST(pictures_and_sequences_in_one_classifier)
 {
     ef_error err;
-    ef_image img, frames[3];
+    ef_image img, cut[3];
+    const ef_image *frames[3];
     ef_model *models[2] = {api_model("sequence", NULL), api_model("looks_sigmoid", NULL)};
     const ef_options opt = api_native();
     ef_classifier *alone[2], *both = NULL;
@@ -389,8 +395,9 @@ START_TEST(pictures_and_sequences_in_one_classifier)
     what.aggregate = EF_AGG_MEAN_LOGIT;
     assert_status(ef_classifier_create(&what, &opt, &both, &err), EF_OK, &err);
     for (int i = 0; i < 3; i++) {
-        frames[i] = img;
-        frames[i].height -= 3 * i; /* so that frames differ */
+        cut[i] = img;
+        cut[i].height -= 3 * i; /* so that frames differ */
+        frames[i] = &cut[i];
         r[0][i] = r[1][i] = r[2][i] = p[i] = api_result();
     }
     for (int k = 0; k < 2; k++) {
@@ -402,7 +409,7 @@ START_TEST(pictures_and_sequences_in_one_classifier)
     for (int i = 0; i < 3; i++) {
         const double want = ((double)r[0][i].logit + (double)r[1][i].logit) / 2;
         ck_assert_double_eq_tol((double)r[2][i].logit, want, 1e-5 * (1 + fabs(want)));
-        assert_status(ef_classify_face(alone[1], &frames[i], NULL, &p[i], &err), EF_OK,
+        assert_status(ef_classify_face(alone[1], frames[i], NULL, &p[i], &err), EF_OK,
                       &err);
         ck_assert_float_eq(p[i].logit, r[1][i].logit);
     }
@@ -430,7 +437,8 @@ START_TEST(wrong_calls_are_refused)
     ef_heatmap map = {0};
     const ef_box box = {1, 1, 9, 9}, boxes[3] = {box, box, box};
     ck_assert(api_picture("scene.ppm", &img));
-    const ef_image frames[3] = {img, img, img}, broken[3] = {img, none, img};
+    const ef_image *const frames[3] = {&img, &img, &img};
+    const ef_image *const broken[3] = {&img, &none, &img}, *const gap[3] = {&img};
 
     assert_status(ef_session_run(s, in, 2, z, &err), EF_E_ARG, &err);
     ck_assert_ptr_nonnull(strstr(err.what, "sequences of 3"));
@@ -452,6 +460,7 @@ START_TEST(wrong_calls_are_refused)
     assert_status(ef_classify_sequence(c, frames, NULL, 0, r, &err), EF_E_ARG, &err);
     assert_status(ef_classify_sequence(c, frames, NULL, 2, r, &err), EF_E_ARG, &err);
     assert_status(ef_classify_sequence(c, broken, NULL, 3, r, &err), EF_E_ARG, &err);
+    assert_status(ef_classify_sequence(c, gap, NULL, 3, r, &err), EF_E_ARG, &err);
 
     /* Sequences of two lengths do not go together. golden/sequence has no fake output, so
      * lend it one. */
