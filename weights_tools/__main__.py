@@ -40,6 +40,10 @@ _CONVERT_EXAMPLES = """examples:
       --resize squash --filter opencv-area --face-shape square \\
       --face-margin 0.15,0.15,0.15,0.15 --face-outside clamp --flip
 
+  # a published detector's checkpoint: its crops are known
+  python3 -m weights_tools convert final_111_DeepFakeClassifier_tf_efficientnet_b7_ns_0_36 \\
+      -o b7-111-36.safetensors
+
   # weights trained with efficientnet_pytorch 0.6.3 at 224 while built for another size
   python3 -m weights_tools convert b4.pth -o b4.safetensors --padding static-old
 """
@@ -202,6 +206,21 @@ def _least(text: str) -> int:
     return int(text)
 
 
+def _look(text: str) -> str:
+    how, _, numbers = text.partition(",")
+    if how not in ("logits", "probabilities"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with logits, or probabilities,")
+    if not all(0 <= value <= 1 for value in _reals(2)(numbers)):
+        raise argparse.ArgumentTypeError(f"{text!r} does not hold two numbers from 0 to 1")
+    return text
+
+
+def _systems() -> tuple[str, ...]:
+    from .systems import NAMES
+
+    return NAMES
+
+
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SRC", help=".pth, .pt, .pth.tar, .bin or .safetensors checkpoint")
@@ -209,6 +228,14 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("what the checkpoint is")
     add = group.add_argument
+    add(
+        "--system",
+        choices=_systems(),
+        default="auto",
+        metavar="NAME",
+        help="published detector that it belongs to, whose crops are then filled in: auto (if its "
+        "file is laid out so; the default), none, " + ", ".join(_systems()[2:]),
+    )
     add("--name", help="timm's name of the model, if the file is not named after it")
     add("--state-dict", metavar="KEY", help="key of the state dict, if the file holds several")
     add(
@@ -261,6 +288,13 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--output", choices=("sigmoid", "softmax"))
     add("--fake", type=_fake, metavar="INDEX", help='output that means "fake", or none')
+    add(
+        "--look",
+        type=_look,
+        metavar="HOW,FROM,MARGIN",
+        help="WS-DAN: look again at the part that it attends to, and average logits or "
+        "probabilities; logits,0.1,0.05 is usual (default: once)",
+    )
     add("--labels", type=Path, metavar="FILE", help="UTF-8 text, one label a line")
     add("--temperature", type=_temperature, default=1.0, metavar="T")
     add(
@@ -275,7 +309,7 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--dtype", choices=("f32", "f16"), default="f32", help="of the weights (default: f32)")
     add("--model-name", metavar="TEXT", help="name for people (default: the source's name)")
-    add("--license", default="unknown", metavar="TEXT", help="licence of the weights")
+    add("--license", metavar="TEXT", help="licence of the weights (default: the system's)")
     add("--source", dest="source_text", metavar="TEXT", help="origin (default: SRC's name)")
     add(
         "--reference",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from . import fold, naming, recipes
+from . import fold, naming, recipes, systems
 from .arch import Architecture
 from .checkpoint import LazyTensor, open_checkpoint
 from .errors import InputRefused, shown
@@ -22,6 +22,8 @@ from .naming import Layer
 
 # PyTorch's default for BatchNorm1d, which the head before a linear layer uses.
 HEAD_BN_EPS = 1e-5
+# Of WS-DAN's attention, whatever the backbone's.
+ATTENTION_BN_EPS = 1e-3
 MAX_LABEL_FILE = 16 << 20
 
 
@@ -29,6 +31,7 @@ MAX_LABEL_FILE = 16 << 20
 class Options:
     """What the user says about a model. None: the default of the library it comes from."""
 
+    system: str = "auto"  # one of systems.NAMES
     name: str | None = None  # timm's name of the model, or another library's
     state_dict: str | None = None
     ignore: tuple[str, ...] = ()
@@ -37,7 +40,7 @@ class Options:
     head_bn_eps: float = HEAD_BN_EPS
     dtype: str = "f32"
     model_name: str | None = None
-    license: str = "unknown"
+    license: str | None = None
     source: str | None = None
     labels: Path | None = None
     output: str | None = None
@@ -59,6 +62,7 @@ class Options:
     resize_border: str | None = None
     resize_rounding: str | None = None
     resize_canvas: str | None = None
+    look: str | None = None
     temperature: float = 1.0
     thresholds: tuple[float, float] = (0.5, 0.5)
     reference: tuple[int, int, int] = (20201, 72, 55)
@@ -94,6 +98,8 @@ def convert(
     checkpoint = open_checkpoint(source)
     try:
         found = naming.identify(checkpoint.tree, options.state_dict, options.ignore)
+        system = systems.find(found, options.system)
+        options = filled(options, system)
         chosen = recipes.recipe(
             found.scheme.name, found.arch, options.name, recipes.base_name(source)
         )
@@ -105,7 +111,17 @@ def convert(
         raise InputRefused(f"{source}: {error}") from error
     report = Report(found.arch, meta)
     report.lines = _lines(checkpoint.container, found, chosen, eps, options, meta)
+    if system is not None:
+        line = f"system    {system.title}; --system none takes the library's defaults"
+        report.lines.insert(2, line)
+        report.lines += [f"note      {system.note}"] if system.note else []
     return report
+
+
+def filled(options: Options, system: systems.System | None) -> Options:
+    """Options with the system's own settings in the place of those that the user left open."""
+    settings = system.settings if system else {}
+    return replace(options, **{k: v for k, v in settings.items() if getattr(options, k) is None})
 
 
 def fold_layers(
@@ -152,12 +168,15 @@ def fold_layers(
         # What is not finite is reported below; the arithmetic on it need not warn as well.
         with np.errstate(all="ignore"):
             if layer.norm is None:
-                bias = read(f"{layer.source}.bias")
+                bias = read(f"{layer.source}.bias") if layer.biased else np.zeros(len(weight))
             elif layer.norm_first:
                 norm = read_norm(layer.norm, head_eps)
                 weight, bias = fold.into_linear(weight, read(f"{layer.source}.bias"), norm)
             else:
-                weight, bias = fold.into_convolution(weight, read_norm(layer.norm, eps))
+                own = ATTENTION_BN_EPS if layer.target == "attention" else eps
+                weight, bias = fold.into_convolution(weight, read_norm(layer.norm, own))
+        if layer.temporal:
+            weight = weight.swapaxes(1, 2)  # [mid,cin,3,1,1]: the file has tap after tap
         made[f"{layer.target}.weight"] = weight.reshape(shapes[f"{layer.target}.weight"])
         made[f"{layer.target}.bias"] = bias
     if problems:
@@ -194,10 +213,10 @@ def describe(
         thresholds=options.thresholds,
         source=options.source or _cut(file_name, 1023),
         source_sha256=sha256,
-        license=options.license,
+        license="unknown" if options.license is None else options.license,
         reference=options.reference,
     )
-    for key in ("face_margin", "face_shape", "face_outside", "face_pad", *CROP_FIELDS):
+    for key in ("face_margin", "face_shape", "face_outside", "face_pad", "look", *CROP_FIELDS):
         if getattr(options, key) is not None:
             setattr(meta, key, getattr(options, key))
     return meta
@@ -239,6 +258,12 @@ def read_labels(path: Path, outputs: int) -> list[str]:
     return labels
 
 
+def _parts(arch: Architecture) -> str:
+    maps = f" with {arch.attention} attention maps" if arch.attention else ""
+    gate = f" with a gate behind {arch.gate} blocks" if arch.gate else ""
+    return maps + gate + (f" for sequences of {arch.frames} frames" if arch.frames > 1 else "")
+
+
 def _lines(
     container: str,
     found: naming.Identified,
@@ -251,8 +276,8 @@ def _lines(
     prefix = f", prefix {found.prefix}" if found.prefix else ""
     lines = [
         f"read      {meta.source}: {container}{place}, {found.scheme.name} names{prefix}",
-        f"variant   {found.arch.variant}, outputs {found.arch.outputs}, classifier "
-        f"{found.layers[-1].source}",
+        f"variant   {found.arch.variant}{_parts(found.arch)}, outputs {found.arch.outputs}, "
+        f"classifier {found.layers[-1].source}",
         f"defaults  {chosen.origin}",
         f"folded    batch normalisation, eps {eps!r}; padding {meta.padding}",
         f"input     {meta.input[0]}x{meta.input[1]}, {meta.resize}, {meta.filter}, mean "

@@ -167,6 +167,10 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
         c_int,
         (c_void_p, POINTER(c_float), c_int, POINTER(c_float), POINTER(_Error)),
     ),
+    "ef_session_look": (
+        c_int,
+        (c_void_p, POINTER(c_float), c_int, POINTER(c_float), POINTER(_Box), POINTER(_Error)),
+    ),
     "ef_session_shape": (
         c_int,
         (c_void_p, POINTER(c_int), POINTER(c_int), POINTER(c_int), POINTER(c_int), POINTER(_Error)),
@@ -398,6 +402,29 @@ class Session(_Handle):
         status = library.ef_session_shape(self._pointer, *map(byref, numbers), byref(error))
         _check(status, error)
         self.height, self.width, self.batch, self.outputs = (n.value for n in numbers)
+
+    def look(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both looks of a model that looks twice: logits [n, 3, outputs] and parts [n, 4].
+
+        The logits are those of the first look, of the second and of both; parts are x, y, width,
+        height of what the second look saw.
+        """
+        data = np.ascontiguousarray(x, dtype=np.float32)
+        if data.shape[1:] != (3, self.height, self.width) or len(data) > self.batch:
+            raise ValueError(f"input has shape {list(x.shape)}, which is not the session's")
+        logits = np.empty((len(data), 3, self.outputs), np.float32)
+        parts = (_Box * len(data))()
+        error = _Error()
+        status = self._c.ef_session_look(
+            self._pointer,
+            data.ctypes.data_as(POINTER(c_float)),
+            len(data),
+            logits.ctypes.data_as(POINTER(c_float)),
+            parts,
+            byref(error),
+        )
+        _check(status, error)
+        return logits, np.array([[p.x, p.y, p.w, p.h] for p in parts])
 
     def run(self, x: np.ndarray, tap: StepTap | None = None) -> np.ndarray:
         """Logits [n, outputs] of x [n, 3, height, width], n at most the session's batch.

@@ -259,12 +259,9 @@ def _crop_texts(meta: Metadata) -> dict[str, str]:
 
 def _network_texts(arch: Architecture) -> dict[str, str]:
     """The optional keys of networks with attention and of sequences."""
-    texts = {"attention": arch.attention, "gate": arch.gate, "frames": arch.frames}
-    return {
-        f"dfnet.{name}": str(number)
-        for name, number in texts.items()
-        if number != (1 if name == "frames" else 0)
-    }
+    frames = arch.frames if arch.frames > 1 else 0
+    numbers = {"attention": arch.attention, "gate": arch.gate, "frames": frames}
+    return {f"dfnet.{name}": str(number) for name, number in numbers.items() if number}
 
 
 def _texts(arch: Architecture, meta: Metadata) -> dict[str, str]:
@@ -688,13 +685,11 @@ class _Values:
 
 
 def _optional_whole(texts: Mapping[str, str], key: str, least: int, absent: int) -> int:
-    """Architecture knows the greatest; what the absence means is never written."""
     return _whole(key, texts[key], least, 10**9) if key in texts else absent
 
 
 def _parse_look(texts: Mapping[str, str], arch: Architecture) -> str:
-    key = "dfnet.look"
-    if key not in texts:
+    if (key := "dfnet.look") not in texts:
         return ""
     how, *numbers = _split(key, texts[key], 3)
     _choice(key, how, LOOKS)

@@ -3,7 +3,9 @@
 Called by `convert`. Knows three libraries (efficientnet_pytorch, timm, torchvision) as rules that
 list, for an `Architecture`, every tensor such a file must have; the variant is the one whose list
 fits the shapes in the file best, and everything that does not fit it exactly is a problem. To
-teach it another library, add a Scheme (README.md, "Adding a naming scheme").
+teach it another library, add a Scheme (README.md, "Adding a naming scheme"). What networks of the
+DeepFake Detection Challenge have beyond an EfficientNet (WS-DAN's attention, AutoAttB4's gate,
+the sequence network's convolutions over time) is found by name, too: `_find_parts`.
 
 Key names were read in lukemelas/EfficientNet-PyTorch, huggingface/pytorch-image-models and
 pytorch/vision; wrappers and prefixes in the repositories of the DFDC winners and successors.
@@ -13,10 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from .arch import MAX_OUTPUTS, VARIANTS, Architecture, Block, variant
+from .arch import MAX_MAPS, MAX_OUTPUTS, VARIANTS, Architecture, Block, variant
 from .checkpoint import FLOATS, LazyTensor
 from .errors import InputRefused, plain, shown
 
@@ -54,6 +56,11 @@ HEADS = ("fc", "classifier.1", "classifier")
 _COUNTER = "num_batches_tracked"
 _IGNORED = ("n_averaged",)  # torch.optim.swa_utils.AveragedModel
 
+# Not in the files: frames of a sequence, and where the gate of EfficientNetAutoAttB4 stands.
+SEQUENCE_FRAMES = 7
+_GATE_VARIANT, _GATE_BLOCKS = "b4", 10
+_ATTENTION, _GATE, _TEMPORAL = "attentions.conv", "attconv", "._expand_conv.conv.weight"
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -61,17 +68,20 @@ class Layer:
 
     `target` is the canonical name without .weight, `source` and `norm` are names of modules in
     the state dict. `norm` stands behind a convolution, or before the linear layer of a head if
-    `norm_first`. Without `norm` the source has a bias of its own.
+    `norm_first`. Without `norm` the source has a bias of its own, unless not `biased`. `temporal`:
+    a 3x1x1 convolution over frames, whose taps the model file has one behind the other.
     """
 
     target: str
     source: str
     norm: str | None = None
     norm_first: bool = False
+    biased: bool = True
+    temporal: bool = False
 
     def prefixed(self, prefix: str) -> Layer:
         norm = None if self.norm is None else prefix + self.norm
-        return Layer(self.target, prefix + self.source, norm, self.norm_first)
+        return replace(self, source=prefix + self.source, norm=norm)
 
 
 @dataclass(frozen=True)
@@ -163,6 +173,35 @@ SCHEMES = (
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What a network has beside an EfficientNet."""
+
+    attention: Layer | None = None  # WS-DAN's maps
+    maps: int = 0
+    gate: Layer | None = None  # AutoAttB4's
+    temporal: bool = False  # expansions over three frames
+
+    def of(self, arch: Architecture) -> Architecture:
+        """The architecture with these parts."""
+        gate = _GATE_BLOCKS if self.gate and arch.variant == _GATE_VARIANT else 0
+        frames = SEQUENCE_FRAMES if self.temporal else 1
+        return replace(arch, attention=self.maps, gate=gate, frames=frames)
+
+    def into(self, arch: Architecture, own: list[Layer]) -> list[Layer]:
+        """A scheme's layers with those of these parts, in canonical order."""
+        layers = [self._expansion(layer) for layer in own]
+        head = layers.pop()
+        layers += [self.gate] if self.gate and arch.gate else []
+        layers.append(head)
+        return layers + ([self.attention] if self.attention else [])
+
+    def _expansion(self, layer: Layer) -> Layer:
+        if self.temporal and re.fullmatch(r"blocks\.\d+\.expand", layer.target):
+            return replace(layer, source=layer.source + ".conv", temporal=True)
+        return layer
+
+
+@dataclass(frozen=True)
 class Identified:
     """What a checkpoint turned out to be. `state` maps source names to tensors."""
 
@@ -174,6 +213,7 @@ class Identified:
     state: dict[str, LazyTensor]
     unused: list[str] = field(default_factory=list)  # known to be unused, for the report
     passed_over: list[str] = field(default_factory=list)  # other state dicts in the file
+    keys: frozenset[str] = frozenset()  # of the file's top level
 
 
 def identify(
@@ -187,9 +227,9 @@ def identify(
     """
     wrapper, entries, passed_over = _find_state(tree, state_key)
     entries = {k: v for k, v in entries.items() if not any(fnmatchcase(k, p) for p in ignore)}
-    _refuse_other_networks(entries)
     scheme, prefix = _find_scheme(entries)
-    head, unused = _find_head(entries, scheme, prefix)
+    parts = _find_parts(entries, prefix)
+    head, unused = _find_head(entries, scheme, prefix, parts)
     problems = [
         f"{shown(name)}: is {shown(value)}, expected a tensor"
         for name, value in entries.items()
@@ -197,12 +237,19 @@ def identify(
     ]
     state = {k: v for k, v in entries.items() if isinstance(v, LazyTensor)}
     outputs = _outputs(state, head)
-    arch, layers = _find_variant(state, scheme, prefix, head, outputs)
+    arch, layers = _find_variant(state, scheme, prefix, parts, head, outputs)
+    if parts.gate and not arch.gate:
+        raise InputRefused(
+            f"tensor {plain(parts.gate.source)}.weight: is the attention layer of "
+            f"EfficientNetAutoAtt, whose place is known for {_GATE_VARIANT} only, and this is "
+            f"{arch.variant}"
+        )
     problems += _compare(arch, layers, state, unused)
     if problems:
         summary = f"{scheme.name} names, closest variant {arch.variant}"
         raise InputRefused(listed(summary, problems))
-    return Identified(scheme, wrapper, prefix, arch, layers, state, unused, passed_over)
+    keys = frozenset(key for key in tree if isinstance(key, str)) if wrapper else frozenset()
+    return Identified(scheme, wrapper, prefix, arch, layers, state, unused, passed_over, keys)
 
 
 def listed(summary: str, problems: list[str], limit: int = 10) -> str:
@@ -264,23 +311,45 @@ def _name(key: object) -> str:
 
 
 def _refuse_other_networks(entries: Mapping[str, object]) -> None:
-    """Relatives of EfficientNet that the model file cannot hold yet."""
+    """Networks with another backbone, said by what they have in common with those known here."""
     for name, value in entries.items():
         shape = value.shape if isinstance(value, LazyTensor) else ()
-        if _ends(name, "attentions.conv.weight"):
+        if _ends(name, f"{_ATTENTION}.weight"):
             raise InputRefused(
-                f"tensor {plain(name)}: is a WS-DAN attention head, not supported yet"
-            )
-        if ".attconv." in "." + name:
-            raise InputRefused(
-                f"tensor {plain(name)}: is the attention layer of EfficientNetAutoAtt, "
-                f"not supported yet"
+                f"tensor {plain(name)}: is the attention of a WS-DAN whose backbone is no "
+                f"EfficientNet known here; the first tensor is {shown(next(iter(entries)))}"
             )
         if len(shape) == 5:
             raise InputRefused(
-                f"tensor {plain(name)}: is a temporal (5-D) convolution of shape "
-                f"{list(shape)}, not supported yet"
+                f"tensor {plain(name)}: is a 3-D convolution of shape {list(shape)} of a network "
+                f"that is no EfficientNet known here"
             )
+
+
+def _find_parts(entries: Mapping[str, object], prefix: str) -> Parts:
+    temporal = any(name.startswith(prefix) and name.endswith(_TEMPORAL) for name in entries)
+    gate = None
+    if any(f"{prefix}{_GATE}.{part}" in entries for part in ("weight", "bias")):
+        gate = Layer("gate", prefix + _GATE)
+    found = [level for level in _levels(prefix) if f"{level}{_ATTENTION}.weight" in entries]
+    if not found:
+        return Parts(gate=gate, temporal=temporal)
+    source = found[0] + _ATTENTION
+    weight = entries[f"{source}.weight"]
+    shape = weight.shape if isinstance(weight, LazyTensor) else ()
+    if len(shape) != 4 or not 1 <= shape[0] <= MAX_MAPS:
+        raise InputRefused(
+            f"tensor {plain(source)}.weight: has shape {list(shape)}, expected a 1x1 convolution "
+            f"to 1 to {MAX_MAPS} attention maps"
+        )
+    norm = source.removesuffix("conv") + "bn"
+    return Parts(Layer("attention", source, norm), shape[0], gate, temporal)
+
+
+def _levels(prefix: str) -> list[str]:
+    """Where a module may have been wrapped, outermost first: "", "a.", "a.b." for "a.b."."""
+    parts = prefix.split(".")[:-1]
+    return ["".join(part + "." for part in parts[:depth]) for depth in range(len(parts) + 1)]
 
 
 def _find_scheme(entries: Mapping[str, object]) -> tuple[Scheme, str]:
@@ -311,14 +380,14 @@ def _find_scheme(entries: Mapping[str, object]) -> tuple[Scheme, str]:
 
 
 def _find_head(
-    entries: Mapping[str, object], scheme: Scheme, prefix: str
+    entries: Mapping[str, object], scheme: Scheme, prefix: str, more: Parts
 ) -> tuple[Layer, list[str]]:
     """The outermost classifier, and the tensors of those inside it, which nobody uses.
 
     A wrapping module that adds a classifier leaves the one of the wrapped network in the file.
     """
-    parts = prefix.split(".")[:-1]
-    levels = ["".join(part + "." for part in parts[:depth]) for depth in range(len(parts) + 1)]
+    levels = _levels(prefix)
+    beside = more.attention.source.removesuffix(_ATTENTION) if more.attention else None
     chosen: Layer | None = None
     chosen_level = ""
     unused: list[str] = []
@@ -328,12 +397,21 @@ def _find_head(
             source = level + name
             if f"{source}.weight" not in entries:
                 continue
-            if chosen is None:
+            if chosen is None and beside in (None, level) and (beside is None or name in HEADS):
                 normed = name == "classifier.1" and f"{level}classifier.0.running_var" in entries
                 norm = f"{level}classifier.0" if normed else None
                 chosen, chosen_level = Layer("classifier", source, norm, normed), level
+                # The published WS-DAN networks have a classifier without bias.
+                if beside is not None and f"{source}.bias" not in entries:
+                    chosen = replace(chosen, biased=False)
             elif level != chosen_level or name == scheme.classifier:
                 unused += [k for k in (f"{source}.weight", f"{source}.bias") if k in entries]
+    if chosen is None and beside is not None:
+        wanted = ", ".join(shown(beside + n) for n in HEADS)
+        raise InputRefused(
+            f"has attention maps ({plain(beside + _ATTENTION)}), but no classifier beside them: "
+            f"found none of {wanted} with a .weight"
+        )
     if chosen is None:
         wanted = ", ".join(f"{shown(levels[0] + n)}" for n in HEADS)
         own = shown(prefix + scheme.classifier)
@@ -365,8 +443,10 @@ def _source_shapes(shape: tuple[int, ...], layer: Layer) -> dict[str, tuple[int,
     """The same for one layer whose weight in the model file has `shape`."""
     if ".se." in layer.target:
         shape = (*shape, 1, 1)  # all three libraries make squeeze-excite of 1x1 convolutions
+    if layer.temporal:
+        shape = (shape[0], shape[1] // 3, 3, 1, 1)
     result = {f"{layer.source}.weight": shape}
-    if layer.norm is None or layer.norm_first:
+    if (layer.norm is None or layer.norm_first) and layer.biased:
         result[f"{layer.source}.bias"] = shape[:1]
     if layer.norm is not None:
         channels = (shape[1] if layer.norm_first else shape[0],)
@@ -376,16 +456,21 @@ def _source_shapes(shape: tuple[int, ...], layer: Layer) -> dict[str, tuple[int,
 
 
 def _find_variant(
-    state: Mapping[str, LazyTensor], scheme: Scheme, prefix: str, head: Layer, outputs: int
+    state: Mapping[str, LazyTensor],
+    scheme: Scheme,
+    prefix: str,
+    parts: Parts,
+    head: Layer,
+    outputs: int,
 ) -> tuple[Architecture, list[Layer]]:
     """The variant with the most tensors of the right name and shape and the fewest missing."""
     best: tuple[int, int, Architecture, list[Layer]] | None = None
     for name in VARIANTS:
-        arch = variant(name, outputs)
+        arch = parts.of(variant(name, outputs))
         own = scheme.layers(arch)
         if own is None:
             continue
-        layers = [*(layer.prefixed(prefix) for layer in own), head]
+        layers = [*parts.into(arch, [layer.prefixed(prefix) for layer in own]), head]
         expected = expected_shapes(arch, layers)
         fits = sum(1 for k, shape in expected.items() if k in state and state[k].shape == shape)
         score = 2 * fits - len(expected)

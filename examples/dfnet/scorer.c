@@ -42,24 +42,39 @@ static int open_pipeline(struct scorer *s)
     return 0;
 }
 
-/* Model number i of the pipeline, its crop and flip set. */
-static int load_planned(struct scorer *s, size_t i)
+/* Model number i of the pipeline, its crop and flip set, as model number `at` here. */
+static int load_planned(struct scorer *s, size_t i, size_t at)
 {
     const struct options *o = s->o;
     ef_pipeline_model m;
     ef_error err;
     ef_pipeline_model_init(&m, sizeof m);
-    ef_model_info_init(&s->infos[i], sizeof s->infos[i]);
+    ef_model_info_init(&s->infos[at], sizeof s->infos[at]);
     ef_status st = ef_pipeline_get_model(s->pipeline, i, &m, &err);
     if (!st)
         st = ef_pipeline_load_model(s->pipeline, i, o->nmodels ? o->models[i].path : NULL,
-                                    &o->lib, &s->models[i], &err);
+                                    &o->lib, &s->models[at], &err);
     if (!st)
-        st = ef_model_get_info(s->models[i], &s->infos[i], &err);
+        st = ef_model_get_info(s->models[at], &s->infos[at], &err);
     if (st && ex_cancel(NULL))
         return EX_INTERRUPTED;
-    s->weights[i] = m.weight;
+    s->weights[at] = m.weight;
     return st ? complain(s->plan.name, &err) : 0;
+}
+
+/* A picture is no sequence, so the last model, one of n, scores nothing here: said, and let
+ * go of. */
+static void leave_out_sequence(struct scorer *s, size_t n)
+{
+    const size_t at = s->nmodels;
+    char what[128];
+    snprintf(what, sizeof what,
+             "takes sequences of %d video frames, so it does not score pictures%s",
+             s->infos[at].frames, n > 1 ? "; the others do" : "");
+    if (n == 1 || !s->o->quiet)
+        say_error(s->infos[at].name, what);
+    ef_model_free(s->models[at]);
+    s->models[at] = NULL;
 }
 
 static int open_models(struct scorer *s)
@@ -67,21 +82,27 @@ static int open_models(struct scorer *s)
     const struct options *o = s->o;
     const size_t n = s->pipeline ? s->plan.model_count : o->nmodels ? o->nmodels : 1;
     for (size_t i = 0; i < n; i++) {
-        s->weights[i] = o->nmodels ? o->models[i].weight : 1;
-        const int code = s->pipeline ? load_planned(s, i)
+        const size_t at = s->nmodels;
+        s->weights[at] = o->nmodels ? o->models[i].weight : 1;
+        const int code = s->pipeline ? load_planned(s, i, at)
                                      : load_model(o->nmodels ? o->models[i].path : NULL,
-                                                  &o->lib, &s->models[i], &s->infos[i]);
+                                                  &o->lib, &s->models[at], &s->infos[at]);
         if (code)
             return code;
-        s->nmodels = i + 1;
-        if (s->infos[i].fake < 0 && (n > 1 || s->pipeline)) {
-            say_error(s->infos[i].name,
+        if (s->infos[at].frames > 1) {
+            leave_out_sequence(s, n);
+            continue;
+        }
+        s->numbers[at] = (uint32_t)(s->pipeline ? i : at);
+        s->nmodels = at + 1;
+        if (s->infos[at].fake < 0 && (n > 1 || s->pipeline)) {
+            say_error(s->infos[at].name,
                       "has no output that means fake, so it cannot be a "
                       "member of an ensemble or a pipeline");
             return EX_MODEL;
         }
     }
-    return 0;
+    return s->nmodels ? 0 : EX_MODEL;
 }
 
 static int open_classifiers(struct scorer *s)
@@ -345,7 +366,7 @@ static ef_status run_models(struct scorer *s, const ef_image *img,
         /* Face after face, so that one face's scores lie together. */
         for (size_t i = 0; i < n; i++)
             s->scores[i * s->nmodels + m] =
-                (ef_score){log_odds(&s->infos[m], &r[i]), (uint32_t)m, (uint32_t)i, 0};
+                (ef_score){log_odds(&s->infos[m], &r[i]), s->numbers[m], (uint32_t)i, 0};
     }
     return st;
 }

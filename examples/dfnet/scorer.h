@@ -30,7 +30,8 @@ struct scorer {
     int whole;             /* pictures are faces */
     /* Another detector than the pipeline's finds the faces. */
     int stands_in;
-    size_t nmodels;
+    size_t nmodels; /* that score pictures: networks of sequences are left out */
+    uint32_t numbers[MAX_MODELS]; /* their numbers in the rule                          */
     ef_model *models[MAX_MODELS];
     ef_model_info infos[MAX_MODELS];
     ef_classifier *classifiers[MAX_MODELS]; /* one a model; NULL: not about faces */

@@ -242,6 +242,10 @@ typedef struct ef_model_info {
     float temperature;
     float real_below; /* verdict real if fake-probability <  real_below                 */
     float fake_from;  /* verdict fake if fake-probability >= fake_from                  */
+    int frames;       /* pictures that the network takes together: 1, or those of a
+                         sequence                                                       */
+    int maps;         /* attention maps (WS-DAN), or 0                                  */
+    int looks;        /* how often it looks at a picture for a score: 1, or 2           */
 } ef_model_info;
 
 EF_API void ef_model_info_init(ef_model_info *info, size_t struct_size);
@@ -348,16 +352,27 @@ EF_API ef_status ef_boxes_common_side(ef_box *boxes, size_t n, ef_error *err);
 typedef struct ef_session ef_session;
 
 /* Plans the network for opt->height x opt->width and up to opt->batch inputs and
- * allocates everything that runs will need. */
+ * allocates everything that runs will need. A network of sequences counts their pictures,
+ * and its batch is rounded up to whole sequences. */
 EF_API ef_status ef_session_create(const ef_model *model, const ef_options *opt,
                                    ef_session **out, ef_error *err);
 EF_API void ef_session_free(ef_session *session);
 
 /* input: [n][3][height][width] floats, normalised; logits: [n][outputs]. n from 1 to the
- * session's batch. Allocates nothing. EF_E_ARG, EF_E_CANCELLED, EF_E_THREAD (of a pool of
+ * session's batch, of a network of sequences a multiple of ef_model_info.frames: whole
+ * sequences one behind the other. A model with a second look gives its first look's
+ * logits here. Allocates nothing. EF_E_ARG, EF_E_CANCELLED, EF_E_THREAD (of a pool of
  * yours). */
 EF_API ef_status ef_session_run(ef_session *session, const float *input, int n,
                                 float *logits, ef_error *err);
+
+/* Both looks of a model with attention maps whose file asks for a second (dfnet.look): it
+ * looks once more at the part of each input that the maps attend to, enlarged.
+ * logits: [n][3][outputs], those of the first look, of the second, and of both together;
+ * parts: [n] or NULL, what the second look saw, in pixels of the input. EF_E_UNSUPPORTED
+ * for other models. */
+EF_API ef_status ef_session_look(ef_session *session, const float *input, int n,
+                                 float *logits, ef_box *parts, ef_error *err);
 
 /* Height, width, batch and outputs of the session; any pointer may be NULL. */
 EF_API ef_status ef_session_shape(const ef_session *session, int *height, int *width,
@@ -477,7 +492,8 @@ typedef struct ef_classifier_options {
 
 EF_API void ef_classifier_options_init(ef_classifier_options *opt, size_t struct_size);
 
-/* opt->batch is the number of faces scored in one go; height and width are ignored
+/* opt->batch is the number of faces scored in one go (rounded up to whole sequences; models
+ * that take them take them of one length); height and width are ignored
  * (each model has its own). The arrays are borrowed for the call, the models kept. */
 EF_API ef_status ef_classifier_create(const ef_classifier_options *what,
                                       const ef_options *opt, ef_classifier **out,
@@ -540,6 +556,17 @@ EF_API ef_status ef_classify_detections(ef_classifier *classifier, const ef_imag
                                         const ef_detection *faces, size_t n,
                                         ef_result *out, ef_error *err);
 
+/* Scores one face in n frames in a row, as networks of sequences want it (ef_model_info
+ * .frames; n is a multiple of it) and others do as well. frames: pointers to n pictures,
+ * sequences one behind the other; faces: [n], where the face is in each (its box, or for
+ * models with a template its landmarks), or NULL: the frames are crops of it already. A
+ * tracked face usually gets one box for the whole sequence. out: n results as above, one
+ * for each frame. The other ways to score refuse such networks with EF_E_UNSUPPORTED. */
+EF_API ef_status ef_classify_sequence(ef_classifier *classifier,
+                                      const ef_image *const *frames,
+                                      const ef_detection *faces, size_t n, ef_result *out,
+                                      ef_error *err);
+
 /* Bytes that the classifier holds, its sessions and scratch included. */
 EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
 
@@ -551,7 +578,12 @@ EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
  * speaks for fake, negative for real. With one sigmoid output, or two softmax outputs,
  * the mean of the values plus `bias` is the log-odds before temperature. Made with flip,
  * it is the mean of both views. It shows what this network used, not where a face was
- * altered. */
+ * altered.
+ *
+ * A network with attention maps (WS-DAN) is not linear in its features: there each map's
+ * share of the log-odds (its part of the classifier's weighted sum) is spread over the
+ * places that it attends to, in proportion to its attention. Signs and mean are as above,
+ * of the first look. */
 typedef struct ef_heatmap {
     const float *values; /* [height][width]                                            */
     int height, width;   /* of the last feature map, e.g. 7 x 7                        */

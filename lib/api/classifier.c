@@ -17,10 +17,12 @@ struct score {
     double probability, logit; /* weighted sums over the members */
 };
 
-/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture. */
+/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture. All
+ * lie in one picture, or each in images[i]. */
 struct places {
     const ef_box *boxes;
     const ef_detection *found;
+    const ef_image *one, *const *images;
 };
 
 static double sigmoid(double x)
@@ -99,6 +101,23 @@ static ef_status check(const ef_classifier_options *w, ef_error *err)
     return check_models(w, err);
 }
 
+/* Pictures that the models take together: one number for all that take sequences. */
+static ef_status find_frames(ef_classifier *c, const ef_classifier_options *w,
+                             ef_error *err)
+{
+    c->frames = 1;
+    for (size_t i = 0; i < w->model_count; i++) {
+        const int frames = dfn_arch_frames(&w->models[i]->arch);
+        if (c->frames > 1 && frames > 1 && frames != c->frames)
+            return dfn_fail(err, EF_E_ARG, "models",
+                            "number %zu takes sequences of %d frames, another one of %d",
+                            i, frames, c->frames);
+        c->frames = frames > c->frames ? frames : c->frames;
+    }
+    c->batch = (c->batch + c->frames - 1) / c->frames * c->frames;
+    return EF_OK;
+}
+
 static ef_status add_members(ef_classifier *c, const ef_classifier_options *w,
                              ef_error *err)
 {
@@ -144,7 +163,9 @@ ef_status ef_classifier_create(const ef_classifier_options *what, const ef_optio
     const bool own = what->real_below < 0;
     c->real_below = own ? what->models[0]->meta.real_below : what->real_below;
     c->fake_from = own ? what->models[0]->meta.fake_from : what->fake_from;
-    st = add_members(c, what, err);
+    st = find_frames(c, what, err);
+    if (!st)
+        st = add_members(c, what, err);
     if (!st && what->detector)
         st = ef_detector_create(what->detector, NULL, &full, &c->detector, err);
     if (st) {
@@ -201,33 +222,40 @@ size_t ef_classifier_memory(const ef_classifier *c)
 
 /* ---- scoring ----------------------------------------------------------------------- */
 
-/* Mean over a face's views (picture and mirror image) of logit i; z: [views][outputs]. */
-static double mean_logit(const float *z, int views, int outputs, int i)
+/* Logits of a face's views, the picture and perhaps its mirror image. */
+struct views {
+    const float *z; /* [outputs] of the picture                                         */
+    int n;
+    size_t apart; /* floats from one view's to the next's                               */
+};
+
+/* Mean over a face's views of logit i. */
+static double mean_logit(const struct views *of, int i)
 {
     double sum = 0;
-    for (int v = 0; v < views; v++)
-        sum += z[v * outputs + i];
-    return sum / views;
+    for (int v = 0; v < of->n; v++)
+        sum += of->z[(size_t)v * of->apart + (size_t)i];
+    return sum / of->n;
 }
 
 /* Log-odds of "fake" for logits / temperature: that logit itself under a sigmoid; under a
  * softmax its distance from the logarithm of the sum of the others' exponentials, which
  * with more than two outputs is not proportional to 1 / temperature. */
-static double log_odds(const ef_model *m, const float *z, int views, double temperature)
+static double log_odds(const ef_model *m, const struct views *of, double temperature)
 {
     const int fake = m->meta.fake, n = m->arch.outputs;
-    const double of_fake = mean_logit(z, views, n, fake) / temperature;
+    const double of_fake = mean_logit(of, fake) / temperature;
     if (!m->meta.softmax)
         return of_fake;
     double most = -HUGE_VAL, sum = 0;
     for (int i = 0; i < n; i++) {
-        const double other = mean_logit(z, views, n, i) / temperature;
+        const double other = mean_logit(of, i) / temperature;
         if (i != fake && !(other <= most))
             most = other;
     }
     for (int i = 0; i < n; i++)
         if (i != fake)
-            sum += exp(mean_logit(z, views, n, i) / temperature - most);
+            sum += exp(mean_logit(of, i) / temperature - most);
     return of_fake - (most + log(sum));
 }
 
@@ -237,42 +265,59 @@ static const ef_box *box_at(const struct places *p, size_t i)
     return p->boxes ? &p->boxes[i] : p->found ? &p->found[i].box : NULL;
 }
 
-/* Face number i as model m wants to see it, to out [height][width][3]. */
-static ef_status prepare_face(ef_classifier *c, const ef_model *m, const ef_image *img,
-                              const struct places *p, size_t i, float *out, ef_error *err)
+static const ef_image *image_at(const struct places *p, size_t i)
 {
+    return p->images ? p->images[i] : p->one;
+}
+
+/* Face number i as model m wants to see it, to out [height][width][3]. */
+static ef_status prepare_face(ef_classifier *c, const ef_model *m, const struct places *p,
+                              size_t i, float *out, ef_error *err)
+{
+    const ef_image *img = image_at(p, i);
     if (p->found && m->meta.align.height)
         return dfn_preprocess_aligned(m, img, p->found[i].landmarks, out, &c->prepare,
                                       &c->opt.allocator, err);
     return dfn_preprocess(m, img, box_at(p, i), out, &c->prepare, &c->opt.allocator, err);
 }
 
+/* Where a run of sequences of `frames` has view v of face i: the mirror images of a
+ * sequence are a sequence of their own behind it. */
+static size_t view_at(int i, int v, int views, int frames)
+{
+    return (size_t)((i / frames * views + v) * frames + i % frames);
+}
+
 /* Adds one member's scores of the n faces from number `first` on. */
 static ef_status add_scores(ef_classifier *c, const struct dfn_member *member,
-                            const ef_image *img, const struct places *places,
-                            size_t first, int n, struct score *scores, ef_error *err)
+                            const struct places *places, size_t first, int n,
+                            struct score *scores, ef_error *err)
 {
     const ef_model *m = member->session->model;
     const int h = m->meta.height, w = m->meta.width, views = m->meta.flip ? 2 : 1;
+    const int frames = dfn_arch_frames(&m->arch);
     const size_t size = (size_t)h * (size_t)w * 3;
+    const float *logits;
     float *input = dfn_plan_input(&member->session->plan);
     ef_status st;
 
     for (int i = 0; i < n; i++) {
-        float *at = input + (size_t)i * (size_t)views * size;
-        st = prepare_face(c, m, img, places, first + (size_t)i, at, err);
+        float *at = input + view_at(i, 0, views, frames) * size;
+        st = prepare_face(c, m, places, first + (size_t)i, at, err);
         if (st)
             return st;
         if (views == 2)
-            dfn_mirror(at, at + size, h, w);
+            dfn_mirror(at, input + view_at(i, 1, views, frames) * size, h, w);
     }
-    st = dfn_session_forward(member->session, n * views, err);
+    st = dfn_session_score(member->session, n * views, &logits, err);
     if (st)
         return st;
-    const float *z = dfn_plan_logits(&member->session->plan);
-    for (int i = 0; i < n; i++, z += views * m->arch.outputs) {
-        const double logit = log_odds(m, z, views, 1);
-        const double scaled = log_odds(m, z, views, (double)m->meta.temperature);
+    const size_t outputs = (size_t)m->arch.outputs;
+    for (int i = 0; i < n; i++) {
+        const struct views of = {logits + view_at(i, 0, views, frames) * outputs, views,
+                                 (size_t)frames * outputs};
+        const double logit = log_odds(m, &of, 1);
+        const double scaled = log_odds(m, &of, (double)m->meta.temperature);
         if (!isfinite(logit) || !isfinite(scaled))
             return dfn_fail(err, EF_E_NUMERIC, "classifier",
                             "the network's result is not a finite number");
@@ -301,9 +346,8 @@ static void write_result(const ef_classifier *c, const struct score *s, const ef
 }
 
 /* All members over all chunks. scores: [n], zeroed here. */
-static ef_status score_all(ef_classifier *c, const ef_image *img,
-                           const struct places *places, size_t n, struct score *scores,
-                           ef_error *err)
+static ef_status score_all(ef_classifier *c, const struct places *places, size_t n,
+                           struct score *scores, ef_error *err)
 {
     memset(scores, 0, n * sizeof *scores);
     for (size_t at = 0; at < n; at += (size_t)c->batch) {
@@ -311,7 +355,7 @@ static ef_status score_all(ef_classifier *c, const ef_image *img,
         const int count = left < (size_t)c->batch ? (int)left : c->batch;
         for (int i = 0; i < c->nmembers; i++) {
             const ef_status st =
-                add_scores(c, &c->members[i], img, places, at, count, scores + at, err);
+                add_scores(c, &c->members[i], places, at, count, scores + at, err);
             if (st)
                 return st;
         }
@@ -340,28 +384,28 @@ static ef_status check_results(ef_result *out, size_t n, ef_error *err)
     return EF_OK;
 }
 
-static ef_status classify(ef_classifier *c, const ef_image *img,
-                          const struct places *places, size_t n, ef_result *out,
-                          ef_error *err)
+/* The pictures are sound, and out is. */
+static ef_status classify_sound(ef_classifier *c, const struct places *places, size_t n,
+                                ef_result *out, ef_error *err)
 {
     size_t bytes;
-    ef_status st = check_results(out, n, err);
-    if (!st)
-        st = dfn_image_check(img, err);
-    if (st)
-        return st;
     struct score *scores = NULL;
+    if (n % (size_t)c->frames)
+        return dfn_fail(err, EF_E_ARG, "n",
+                        "is %zu, must be a multiple of the %d frames of a sequence", n,
+                        c->frames);
     if (dfn_mul_size(n, sizeof *scores, &bytes))
         scores = dfn_scratch_need(&c->scores, &c->opt.allocator, bytes);
     if (!scores)
         return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu scores", n);
     const int saved = errno; /* exp() and log() may touch it */
-    st = score_all(c, img, places, n, scores, err);
+    const ef_status st = score_all(c, places, n, scores, err);
     errno = saved;
     if (st)
         return st;
-    const ef_box whole = {0, 0, (float)img->width, (float)img->height};
     for (size_t i = 0; i < n; i++) {
+        const ef_image *img = image_at(places, i);
+        const ef_box whole = {0, 0, (float)img->width, (float)img->height};
         const ef_box *box = box_at(places, i);
         ef_result *r = result_at(out, i);
         write_result(c, &scores[i], box ? box : &whole, r);
@@ -369,6 +413,28 @@ static ef_status classify(ef_classifier *c, const ef_image *img,
             r->face_score = places->found[i].score;
     }
     return EF_OK;
+}
+
+static ef_status classify(ef_classifier *c, const struct places *places, size_t n,
+                          ef_result *out, ef_error *err)
+{
+    if (c->frames > 1)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "classifier",
+                        "has a network of sequences, which takes %d frames in a row: "
+                        "ef_classify_sequence()",
+                        c->frames);
+    ef_status st = check_results(out, n, err);
+    if (!st)
+        st = dfn_image_check(places->one, err);
+    return st ? st : classify_sound(c, places, n, out, err);
+}
+
+ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
+                            const ef_detection *faces, bool whole, size_t n,
+                            ef_result *out, ef_error *err)
+{
+    const struct places places = {NULL, whole ? NULL : faces, NULL, images};
+    return classify_sound(c, &places, n, out, err);
 }
 
 /* The largest face of the picture. */
@@ -386,8 +452,8 @@ static ef_status classify_found(ef_classifier *c, const ef_image *img, ef_result
         st = ef_detect_faces(c->detector, img, &face, 1, &n, err);
     if (!st && !n)
         return dfn_fail(err, EF_E_NO_FACE, "img", "no face was found in the picture");
-    const struct places place = {NULL, &face};
-    return st ? st : classify(c, img, &place, 1, out, err);
+    const struct places place = {NULL, &face, img, NULL};
+    return st ? st : classify(c, &place, 1, out, err);
 }
 
 ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face *face,
@@ -396,11 +462,12 @@ ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face 
     if (!c || !img)
         return dfn_fail(err, EF_E_ARG, c ? "img" : "classifier", "is NULL");
     const ef_face_mode mode = face ? face->mode : EF_FACE_WHOLE;
-    const struct places place = {mode == EF_FACE_BOX ? &face->box : NULL, NULL};
+    const struct places place = {mode == EF_FACE_BOX ? &face->box : NULL, NULL, img,
+                                 NULL};
     switch (mode) {
     case EF_FACE_WHOLE:
     case EF_FACE_BOX:
-        return classify(c, img, &place, 1, out, err);
+        return classify(c, &place, 1, out, err);
     case EF_FACE_DETECT:
         return classify_found(c, img, out, err);
     }
@@ -426,18 +493,32 @@ static ef_status check_places(const ef_classifier *c, const ef_image *img,
 ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box *boxes,
                             size_t n, ef_result *out, ef_error *err)
 {
-    const struct places places = {boxes, NULL};
+    const struct places places = {boxes, NULL, img, NULL};
     const ef_status st = check_places(c, img, "boxes", boxes, sizeof *boxes, n, err);
-    return st ? st : classify(c, img, &places, n, out, err);
+    return st ? st : classify(c, &places, n, out, err);
+}
+
+ef_status ef_classify_sequence(ef_classifier *c, const ef_image *const *frames,
+                               const ef_detection *faces, size_t n, ef_result *out,
+                               ef_error *err)
+{
+    ef_status st = check_places(c, frames ? frames[0] : NULL, "frames", frames,
+                                sizeof *frames, n, err);
+    if (!st)
+        st = check_results(out, n, err);
+    for (size_t i = 0; i < n && !st; i++)
+        st = frames[i] ? dfn_image_check(frames[i], err)
+                       : dfn_fail(err, EF_E_ARG, "frames", "number %zu is NULL", i);
+    return st ? st : dfn_classify_each(c, frames, faces, !faces, n, out, err);
 }
 
 ef_status ef_classify_detections(ef_classifier *c, const ef_image *img,
                                  const ef_detection *faces, size_t n, ef_result *out,
                                  ef_error *err)
 {
-    const struct places places = {NULL, faces};
+    const struct places places = {NULL, faces, img, NULL};
     const ef_status st = check_places(c, img, "faces", faces, sizeof *faces, n, err);
-    return st ? st : classify(c, img, &places, n, out, err);
+    return st ? st : classify(c, &places, n, out, err);
 }
 
 /* ---- pictures without a verdict ---------------------------------------------------- */

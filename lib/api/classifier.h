@@ -12,7 +12,8 @@ struct dfn_member {
 
 struct ef_classifier {
     ef_options opt;
-    int batch; /* faces in one run */
+    int batch;  /* faces in one run: whole sequences                                    */
+    int frames; /* of a sequence, or 1: its models take single pictures                 */
     int nmembers;
     struct dfn_member *members;
     ef_detector *detector; /* NULL: none                                              */
@@ -21,5 +22,13 @@ struct ef_classifier {
     struct dfn_prepare prepare;
     struct dfn_scratch scores; /* struct score [n] of the call that runs */
 };
+
+/* As ef_classify_detections(), for faces of several pictures: face number i lies in
+ * *images[i], all of which are sound. whole: each picture is one face. out: n results. If
+ * models take sequences, c->frames successive faces are one: EF_E_ARG if n is not a
+ * multiple of it. */
+ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
+                            const ef_detection *faces, bool whole, size_t n,
+                            ef_result *out, ef_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* heatmap.c - the "where it looked" part of dfnet.h. The map comes from a tap on the step
- * before the global pool: after the run, the arena has given that memory to others. */
+ * before the global pool, or on the attention maps and what they pooled: after the run,
+ * the arena has given that memory to others. */
 #include "lib/face/heatmap.h"
 #include "lib/api/classifier.h"
 #include "lib/base/mem.h"
@@ -9,23 +10,48 @@
 
 /* The last feature map is the output of this step (lib/plan/build.c). */
 #define FEATURE_STEP "head"
+/* And these in a network with attention maps. */
+#define MAPS_STEP "attention"
+#define PARTS_STEP "parts"
 
-/* One block: struct owner, then the map's values [h][w], then the direction [head]. */
+/* One block: struct owner, then the map's values [h][w], then the direction [features],
+ * then the views' attention maps [views][h][w][maps]. */
 struct owner {
     ef_allocator allocator;
 };
 
 struct collector {
-    const double *weights; /* [head] */
-    float *values;         /* [h][w] */
-    int views;
+    const double *weights; /* [features]                                                */
+    float *values;         /* [h][w]                                                    */
+    float *kept;           /* [views][h][w][maps]                                       */
+    int views, h, w, maps;
+    bool done; /* the first look is over                                                */
 };
+
+/* Attention maps come first, then what they pooled; a second look brings both again. */
+static void collect_maps(struct collector *k, const char *name, const float *data, int n,
+                         int c)
+{
+    const size_t cells = (size_t)k->h * (size_t)k->w * (size_t)k->maps;
+    const int views = k->views < n ? k->views : n;
+    if (!strcmp(name, MAPS_STEP)) {
+        memcpy(k->kept, data, (size_t)views * cells * sizeof *data);
+    } else if (!strcmp(name, PARTS_STEP)) {
+        for (int view = 0; view < views; view++)
+            dfn_heatmap_add_maps(k->kept + (size_t)view * cells, k->h, k->w, k->maps,
+                                 data + (size_t)view * (size_t)c, c / k->maps, k->weights,
+                                 1.0 / k->views, view == 1, k->values);
+        k->done = true;
+    }
+}
 
 static int collect(void *user, const char *name, const float *data, int n, int h, int w,
                    int c)
 {
-    const struct collector *k = user;
-    if (strcmp(name, FEATURE_STEP))
+    struct collector *k = user;
+    if (k->maps && !k->done)
+        collect_maps(k, name, data, n, c);
+    if (k->maps || strcmp(name, FEATURE_STEP))
         return 0;
     /* One face: its views lie one behind the other, the mirror image second. */
     for (int view = 0; view < k->views && view < n; view++)
@@ -42,8 +68,9 @@ static const struct dfn_value *feature_shape(const struct dfn_plan *p)
     return NULL;
 }
 
+/* The block, and the collector that points into it. */
 static ef_status prepare(const ef_classifier *c, const ef_session *s, ef_heatmap *map,
-                         double **direction, ef_error *err)
+                         struct collector *k, ef_error *err)
 {
     const struct dfn_value *v = feature_shape(&s->plan);
     if (!v)
@@ -52,13 +79,24 @@ static ef_status prepare(const ef_classifier *c, const ef_session *s, ef_heatmap
     const size_t cells = (size_t)v->h * (size_t)v->w;
     const size_t values = dfn_align_up(sizeof(struct owner));
     const size_t weights = dfn_align_up(values + cells * sizeof(float));
-    char *block = dfn_calloc(&c->opt.allocator, weights + (size_t)v->c * sizeof(double));
+    const size_t features = (size_t)dfn_arch_features(&s->model->arch);
+    const size_t kept = dfn_align_up(weights + features * sizeof(double));
+    const int maps = s->model->arch.maps, views = s->model->meta.flip ? 2 : 1;
+    char *block = dfn_calloc(&c->opt.allocator,
+                             kept + (size_t)(views * maps) * cells * sizeof(float));
     if (!block)
         return dfn_fail(err, EF_E_NOMEM, "heat map", "no memory for %zu values", cells);
     ((struct owner *)(void *)block)->allocator = c->opt.allocator;
     double bias;
-    *direction = (double *)(void *)(block + weights);
-    dfn_heatmap_direction(s->model, *direction, &bias);
+    double *direction = (double *)(void *)(block + weights);
+    dfn_heatmap_direction(s->model, direction, &bias);
+    *k = (struct collector){.weights = direction,
+                            .values = (float *)(void *)(block + values),
+                            .kept = (float *)(void *)(block + kept),
+                            .views = views,
+                            .h = v->h,
+                            .w = v->w,
+                            .maps = maps};
     *map = (ef_heatmap){.values = (float *)(void *)(block + values),
                         .height = v->h,
                         .width = v->w,
@@ -87,15 +125,11 @@ ef_status ef_classify_heatmap(ef_classifier *c, const ef_image *img, const ef_fa
                         "of a face that is turned by its landmarks has no upright area");
     ef_heatmap fresh = {0};
     ef_result own;
-    double *direction = NULL;
+    struct collector k;
     ef_result_init(&own, sizeof own);
-    ef_status st = prepare(c, s, &fresh, &direction, err);
+    ef_status st = prepare(c, s, &fresh, &k, err);
     if (st)
         return st;
-    struct collector k = {
-        direction,
-        (float *)(void *)((char *)fresh.owner + dfn_align_up(sizeof(struct owner))),
-        s->model->meta.flip ? 2 : 1};
     s->tap = collect;
     s->tap_user = &k;
     st = ef_classify_face(c, img, face, out ? out : &own, err);

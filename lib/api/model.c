@@ -248,6 +248,9 @@ static void fill_info(const ef_model *m, ef_model_info *info)
     info->temperature = meta->temperature;
     info->real_below = meta->real_below;
     info->fake_from = meta->fake_from;
+    info->frames = dfn_arch_frames(&m->arch);
+    info->maps = m->arch.maps;
+    info->looks = meta->look ? 2 : 1;
 }
 
 ef_status ef_model_get_info(const ef_model *model, ef_model_info *info, ef_error *err)

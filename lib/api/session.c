@@ -3,9 +3,38 @@
 #include "lib/api/session.h"
 
 #include "lib/base/mem.h"
+#include "lib/face/look.h"
 
 #include <errno.h>
 #include <string.h>
+
+/* Room for second looks; session memory is planned, so these sizes can be counted. */
+static ef_status create_looks(ef_session *s, ef_error *err)
+{
+    const struct dfn_plan *p = &s->plan;
+    struct dfn_looks *l = &s->looks;
+    if (!s->model->meta.look)
+        return EF_OK;
+    const struct dfn_value *map = &p->values[p->maps];
+    const size_t n = (size_t)p->batch;
+    const size_t logits =
+        dfn_align_up(n * (size_t)s->model->arch.outputs * sizeof(float));
+    const size_t work =
+        dfn_align_up(((size_t)map->h + 1) * (size_t)map->w * sizeof(double));
+    const size_t parts = dfn_align_up(n * sizeof *l->parts);
+    const size_t input = (size_t)p->height * (size_t)p->width * 3 * sizeof(float);
+    char *at = dfn_alloc(&s->opt.allocator, work + parts + 2 * logits + input);
+    if (!at)
+        return dfn_fail(err, EF_E_NOMEM, "session", "no memory for a second look");
+    l->block = at;
+    l->bytes = dfn_alloc_cost(work + parts + 2 * logits + input);
+    l->work = (double *)(void *)at;
+    l->parts = (struct dfn_rect *)(void *)(at += work);
+    l->first = (float *)(void *)(at += parts);
+    l->both = (float *)(void *)(at += logits);
+    l->input = (float *)(void *)(at + logits);
+    return EF_OK;
+}
 
 ef_status dfn_session_create(const ef_model *model, const ef_options *opt,
                              ef_session **out, ef_error *err)
@@ -27,6 +56,8 @@ ef_status dfn_session_create(const ef_model *model, const ef_options *opt,
     ef_status st = dfn_plan_build(model, opt, &s->plan, err);
     if (!st)
         st = dfn_pool_create(opt, &s->pool, err);
+    if (!st)
+        st = create_looks(s, err);
     if (st) {
         ef_session_free(s);
         return st;
@@ -54,6 +85,7 @@ void ef_session_free(ef_session *s)
         return;
     const ef_allocator a = s->opt.allocator;
     dfn_pool_free(s->pool);
+    dfn_free(&a, s->looks.block);
     dfn_plan_free(&s->plan, &a);
     dfn_model_unref(s->model);
     dfn_free(&a, s);
@@ -71,6 +103,44 @@ ef_status dfn_session_forward(ef_session *s, int n, ef_error *err)
     return st ? st : threads;
 }
 
+/* Crops each input to the part that its maps attend to, in place. */
+static void crop_inputs(ef_session *s, int n)
+{
+    const struct dfn_plan *p = &s->plan;
+    const struct dfn_value *map = &p->values[p->maps];
+    const size_t cells = (size_t)map->h * (size_t)map->w * (size_t)map->c;
+    const size_t size = (size_t)p->height * (size_t)p->width * 3;
+    for (int i = 0; i < n; i++) {
+        float *input = dfn_plan_input(p) + (size_t)i * size;
+        struct dfn_rect *part = &s->looks.parts[i];
+        dfn_look_box(&s->model->meta, dfn_plan_maps(p) + (size_t)i * cells, map->h,
+                     map->w, map->c, p->height, p->width, s->looks.work, part);
+        dfn_look_crop(input, p->height, p->width, part, s->looks.input);
+        memcpy(input, s->looks.input, size * sizeof *input);
+    }
+}
+
+ef_status dfn_session_score(ef_session *s, int n, const float **logits, ef_error *err)
+{
+    const size_t outputs = (size_t)s->model->arch.outputs;
+    const float *second = dfn_plan_logits(&s->plan);
+    struct dfn_looks *l = &s->looks;
+    ef_status st = dfn_session_forward(s, n, err);
+    *logits = second;
+    if (st || !l->block)
+        return st;
+    const int saved = errno;
+    memcpy(l->first, second, (size_t)n * outputs * sizeof *second);
+    crop_inputs(s, n);
+    st = dfn_session_forward(s, n, err);
+    for (size_t i = 0; i < (size_t)n && !st; i++)
+        dfn_look_combine(&s->model->meta, l->first + i * outputs, second + i * outputs,
+                         (int)outputs, l->both + i * outputs);
+    errno = saved;
+    *logits = l->both;
+    return st;
+}
+
 /* [n][3][pixels] to [n][pixels][3]. */
 static void to_nhwc(const float *in, float *out, int n, size_t pixels)
 {
@@ -80,8 +150,8 @@ static void to_nhwc(const float *in, float *out, int n, size_t pixels)
                 *out++ = in[c * pixels + p];
 }
 
-ef_status ef_session_run(ef_session *s, const float *input, int n, float *logits,
-                         ef_error *err)
+static ef_status check_run(const ef_session *s, const float *input, int n,
+                           const float *logits, ef_error *err)
 {
     if (!s || !input || !logits)
         return dfn_fail(err, EF_E_ARG,
@@ -96,12 +166,48 @@ ef_status ef_session_run(ef_session *s, const float *input, int n, float *logits
         return dfn_fail(err, EF_E_ARG, "n",
                         "is %d, this network takes sequences of %d frames", n,
                         s->plan.frames);
+    return EF_OK;
+}
+
+ef_status ef_session_run(ef_session *s, const float *input, int n, float *logits,
+                         ef_error *err)
+{
+    ef_status st = check_run(s, input, n, logits, err);
+    if (st)
+        return st;
     to_nhwc(input, dfn_plan_input(&s->plan), n,
             (size_t)s->plan.height * (size_t)s->plan.width);
-    const ef_status st = dfn_session_forward(s, n, err);
+    st = dfn_session_forward(s, n, err);
     if (!st)
         memcpy(logits, dfn_plan_logits(&s->plan),
                (size_t)n * (size_t)s->model->arch.outputs * sizeof *logits);
+    return st;
+}
+
+ef_status ef_session_look(ef_session *s, const float *input, int n, float *logits,
+                          ef_box *parts, ef_error *err)
+{
+    const float *both;
+    ef_status st = check_run(s, input, n, logits, err);
+    if (st)
+        return st;
+    const struct dfn_looks *l = &s->looks;
+    if (!l->block)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "session",
+                        "this model's file asks for no second look");
+    to_nhwc(input, dfn_plan_input(&s->plan), n,
+            (size_t)s->plan.height * (size_t)s->plan.width);
+    st = dfn_session_score(s, n, &both, err);
+    const size_t outputs = (size_t)s->model->arch.outputs, row = outputs * sizeof *logits;
+    for (size_t i = 0; i < (size_t)n && !st; i++) {
+        const struct dfn_rect *r = &l->parts[i];
+        memcpy(logits, l->first + i * outputs, row);
+        memcpy(logits + outputs, dfn_plan_logits(&s->plan) + i * outputs, row);
+        memcpy(logits + 2 * outputs, both + i * outputs, row);
+        logits += 3 * outputs;
+        if (parts)
+            parts[i] = (ef_box){(float)r->x, (float)r->y, (float)r->w, (float)r->h};
+    }
     return st;
 }
 
@@ -123,7 +229,9 @@ ef_status ef_session_shape(const ef_session *s, int *height, int *width, int *ba
 
 size_t ef_session_memory(const ef_session *s)
 {
-    return s ? dfn_alloc_cost(sizeof *s) + s->plan.bytes + dfn_pool_bytes(s->pool) : 0;
+    return s ? dfn_alloc_cost(sizeof *s) + s->plan.bytes + s->looks.bytes +
+                   dfn_pool_bytes(s->pool)
+             : 0;
 }
 
 ef_status ef_session_explain(const ef_session *s, ef_write_fn *write, void *user,

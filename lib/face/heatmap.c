@@ -8,7 +8,7 @@
 
 void dfn_heatmap_direction(const ef_model *model, double *weights, double *bias)
 {
-    const int outputs = model->arch.outputs, head = model->arch.head;
+    const int outputs = model->arch.outputs, head = dfn_arch_features(&model->arch);
     const int fake = model->meta.fake;
     const float *w = dfn_model_weight(model, -1, DFN_CLASSIFIER_W); /* packed    */
     const float *b = dfn_model_weight(model, -1, DFN_CLASSIFIER_B); /* [outputs] */
@@ -38,6 +38,25 @@ void dfn_heatmap_add(const float *features, int h, int w, int c, const double *w
                 sum += weights[i] * *features++;
             values[y * w + (mirrored ? w - 1 - x : x)] += (float)(share * sum);
         }
+}
+
+void dfn_heatmap_add_maps(const float *maps, int h, int w, int n, const float *parts,
+                          int c, const double *weights, double share, bool mirrored,
+                          float *values)
+{
+    for (int m = 0; m < n; m++) {
+        double logit = 0, attention = 0;
+        for (int i = 0; i < c; i++)
+            logit += weights[m * c + i] * parts[m * c + i];
+        for (int p = 0; p < h * w; p++)
+            attention += maps[p * n + m];
+        /* A map that attends to nothing pools nothing. */
+        const double by = attention > 0 ? share * logit * h * w / attention : 0;
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++)
+                values[y * w + (mirrored ? w - 1 - x : x)] +=
+                    (float)(by * maps[(y * w + x) * n + m]);
+    }
 }
 
 ef_status dfn_heatmap_area(const ef_model *model, const ef_image *img, const ef_box *face,

@@ -5,15 +5,21 @@
 
 #include "lib/face/preprocess.h"
 
-/* Weights [head] and bias of the direction in feature space that a map shows: the fake
- * output's row of the classifier, less the mean of the others' under a softmax.
- * weights: room for arch.head doubles. */
+/* Weights and bias of the direction in feature space that a map shows: the fake output's
+ * row of the classifier, less the mean of the others' under a softmax. weights: room for
+ * dfn_arch_features() doubles. */
 void dfn_heatmap_direction(const ef_model *model, double *weights, double *bias);
 
 /* Adds share * (features . weights) to values [h][w]; mirrored: to the place that the
  * mirror image shows. features: [h][w][c]. */
 void dfn_heatmap_add(const float *features, int h, int w, int c, const double *weights,
                      double share, bool mirrored, float *values);
+
+/* The same for attention maps [h][w][n] and what they pooled, parts [n][c]: share times a
+ * map's part of parts . weights, over its places as it attends to them. */
+void dfn_heatmap_add_maps(const float *maps, int h, int w, int n, const float *parts,
+                          int c, const double *weights, double share, bool mirrored,
+                          float *values);
 
 /* The part of the picture that the network's input shows of this face, in pixels. */
 ef_status dfn_heatmap_area(const ef_model *model, const ef_image *img, const ef_box *face,

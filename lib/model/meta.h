@@ -37,8 +37,8 @@ ef_status dfn_meta_parse_crop(const struct dfn_pair *pairs, int npairs,
 size_t dfn_meta_arrays_size(const struct dfn_pair *pairs, int npairs,
                             const struct dfn_arch *arch, const struct dfn_meta *meta);
 
-/* Lays out in block: reference logits [frames][outputs] (a detector's outputs: P-, R-, O-Net, see
- * detector.h), label pointers [outputs] if there are
+/* Lays out in block: reference logits [frames][outputs] (a detector's outputs: P-, R-,
+ * O-Net, see detector.h), label pointers [outputs] if there are
  * labels, and behind them the labels' text. meta then points there. */
 void dfn_meta_arrays(const struct dfn_pair *pairs, int npairs,
                      const struct dfn_arch *arch, void *block, struct dfn_meta *meta);

@@ -2,7 +2,8 @@
  *
  *   stem conv -> blocks -> head pointwise -> pool -> classifier
  *
- *   MBConv:   [[frames ->] expand pointwise] -> depthwise -> [pool -> fc -> fc] -> project
+ *   MBConv:   [[frames ->] expand pointwise] -> depthwise -> [pool -> fc -> fc]
+ *             -> project
  *   Fused:    conv -> [project]
  *   a gate behind a block:   pointwise to one channel -> scale
  *   WS-DAN, for the pool:    pointwise to the maps -> prelu of slope 0 -> bilinear

@@ -107,7 +107,7 @@ static inline const float *dfn_plan_logits(const struct dfn_plan *p)
     return dfn_plan_value(p, p->nvalues - 1);
 }
 
-/* Attention maps of the last run's inputs, [batch][h][w][c]; only with plan->maps >= 0. */
+/* Attention maps of the last run's inputs, [batch][h][w][c]; only if plan->maps >= 0. */
 static inline const float *dfn_plan_maps(const struct dfn_plan *p)
 {
     return dfn_plan_value(p, p->maps);

@@ -280,7 +280,7 @@ def normalise(meta: Metadata, pixels: Pixels) -> Reals:
 class Network:
     """A model, its weights as stored and its answers."""
 
-    def __init__(self, name: str, outputs: int, changes: dict[str, object]) -> None:
+    def __init__(self, name: str, outputs: int, changes: dict[str, object], **parts: int) -> None:
         seed = sum(name.encode())
         self.name = name
         self.arch = Architecture.parse(
@@ -289,6 +289,7 @@ class Network:
             stem=4,
             head=16,
             outputs=outputs,
+            **parts,
         )
         values: dict[str, object] = {
             "name": name,
@@ -422,6 +423,24 @@ def write_others() -> None:
     net.write()
 
 
+def write_attention() -> None:
+    """Models that look twice, with both ways to average, and one of sequences."""
+    one = {"output": "sigmoid", "fake": 0}
+    nets = {
+        "looks_logits": (2, {"fake": 1, "flip": True, "look": "logits,0.7,0.05"}, 3, 1),
+        "looks_softmax": (2, {"fake": 1, "look": "probabilities,0.8,0.0"}, 3, 1),
+        "looks_sigmoid": (1, one | {"look": "probabilities,0.9,0.1"}, 3, 1),
+        "sequence": (1, one | {"flip": True}, 0, 3),
+    }
+    for name, (outputs, changes, attention, frames) in nets.items():
+        net = Network(name, outputs, changes, attention=attention, frames=frames)
+        # Attention that differs from place to place, and logits that differ from face to face.
+        if attention:
+            net.tensors["attention.weight"] *= np.float32(8)
+            net.tensors["classifier.weight"] *= np.float32(0.1)  # it reads vectors of length 100
+        net.write()
+
+
 def main() -> None:
     """See the top of the file."""
     (HERE / "models").mkdir(exist_ok=True)
@@ -430,6 +449,7 @@ def main() -> None:
     for name, (outputs, changes) in MODELS.items():
         lines += lines_of(Network(name, outputs, changes))
     write_others()
+    write_attention()
     (HERE / "expected.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 

@@ -103,7 +103,7 @@ END_TEST
 
 START_TEST(the_third_place)
 {
-    ef_pipeline *p = shipped("ntechlab", 2, EF_RULE_SHARPEN);
+    ef_pipeline *p = shipped("ntechlab", 3, EF_RULE_SHARPEN);
     const ef_pipeline_info i = info_of(p);
     ck_assert_int_eq(i.frames, EF_FRAMES_RATE);
     ck_assert_double_eq(i.rate, 15);
@@ -132,7 +132,7 @@ END_TEST
 
 START_TEST(the_other_two)
 {
-    ef_pipeline *p = shipped("icpr2020dfdc", 2, EF_RULE_MEAN_LOGIT);
+    ef_pipeline *p = shipped("icpr2020dfdc", 4, EF_RULE_MEAN_LOGIT);
     ck_assert_uint_eq(info_of(p).count, 32);
     ck_assert_double_eq(info_of(p).score, 0.75);
     ef_pipeline_free(p);

@@ -269,13 +269,26 @@ def test_relatives_are_refused_with_a_sentence():
         "attentions.conv.weight": lazy((8, 1536, 1, 1)),
         "fc.weight": lazy((2, 8 * 1536)),
     }
-    refused({"state_dict": tree | wsdan}, "WS-DAN", "not supported yet")
+    norm = {
+        f"attentions.bn.{part}": lazy((8,))
+        for part in ("weight", "bias", "running_mean", "running_var")
+    }
+    found = naming.identify({"state_dict": tree | wsdan | norm})
+    assert (found.arch.variant, found.arch.attention) == ("b3", 8)
+    xception = {"features.conv1.weight": lazy((32, 3, 3, 3))}
+    refused({"state_dict": xception | wsdan}, "WS-DAN", "no EfficientNet", "features.conv1")
+    attention = {
+        "efficientnet.attconv.weight": lazy((1, 56, 1, 1)),
+        "efficientnet.attconv.bias": lazy((1,)),
+    }
     tree = described("efficientnet_pytorch", "b4", 1, "efficientnet.")
-    attention = {"efficientnet.attconv.weight": lazy((1, 56, 1, 1))}
-    refused(tree | attention, "AutoAtt", "not supported yet")
+    assert naming.identify(tree | attention).arch.gate == 10
+    tree = described("efficientnet_pytorch", "b3", 1, "efficientnet.")
+    refused(tree | attention, "EfficientNetAutoAtt", "known for b4 only", "this is b3")
     tree = described("efficientnet_pytorch", "b7", 1)
     tree["_blocks.4._expand_conv.conv.weight"] = lazy((192, 32, 3, 1, 1))
-    refused(tree, "temporal", "[192, 32, 3, 1, 1]")
+    refused(tree, "tensor _blocks.5._expand_conv.conv.weight: is missing", "[288, 48, 3, 1, 1]")
+    refused({"conv1.weight": lazy((64, 3, 3, 7, 7))}, "3-D convolution", "[64, 3, 3, 7, 7]")
 
 
 def test_what_is_no_efficientnet():
