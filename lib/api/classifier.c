@@ -17,10 +17,12 @@ struct score {
     double probability, logit; /* weighted sums over the members */
 };
 
-/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture. */
+/* Where a call's faces are: boxes [n], or found [n], or neither: the whole picture. All
+ * lie in one picture, or each in images[i]. */
 struct places {
     const ef_box *boxes;
     const ef_detection *found;
+    const ef_image *one, *const *images;
 };
 
 static double sigmoid(double x)
@@ -237,10 +239,16 @@ static const ef_box *box_at(const struct places *p, size_t i)
     return p->boxes ? &p->boxes[i] : p->found ? &p->found[i].box : NULL;
 }
 
-/* Face number i as model m wants to see it, to out [height][width][3]. */
-static ef_status prepare_face(ef_classifier *c, const ef_model *m, const ef_image *img,
-                              const struct places *p, size_t i, float *out, ef_error *err)
+static const ef_image *image_at(const struct places *p, size_t i)
 {
+    return p->images ? p->images[i] : p->one;
+}
+
+/* Face number i as model m wants to see it, to out [height][width][3]. */
+static ef_status prepare_face(ef_classifier *c, const ef_model *m, const struct places *p,
+                              size_t i, float *out, ef_error *err)
+{
+    const ef_image *img = image_at(p, i);
     if (p->found && m->meta.align.height)
         return dfn_preprocess_aligned(m, img, p->found[i].landmarks, out, &c->prepare,
                                       &c->opt.allocator, err);
@@ -249,8 +257,8 @@ static ef_status prepare_face(ef_classifier *c, const ef_model *m, const ef_imag
 
 /* Adds one member's scores of the n faces from number `first` on. */
 static ef_status add_scores(ef_classifier *c, const struct dfn_member *member,
-                            const ef_image *img, const struct places *places,
-                            size_t first, int n, struct score *scores, ef_error *err)
+                            const struct places *places, size_t first, int n,
+                            struct score *scores, ef_error *err)
 {
     const ef_model *m = member->session->model;
     const int h = m->meta.height, w = m->meta.width, views = m->meta.flip ? 2 : 1;
@@ -260,7 +268,7 @@ static ef_status add_scores(ef_classifier *c, const struct dfn_member *member,
 
     for (int i = 0; i < n; i++) {
         float *at = input + (size_t)i * (size_t)views * size;
-        st = prepare_face(c, m, img, places, first + (size_t)i, at, err);
+        st = prepare_face(c, m, places, first + (size_t)i, at, err);
         if (st)
             return st;
         if (views == 2)
@@ -301,9 +309,8 @@ static void write_result(const ef_classifier *c, const struct score *s, const ef
 }
 
 /* All members over all chunks. scores: [n], zeroed here. */
-static ef_status score_all(ef_classifier *c, const ef_image *img,
-                           const struct places *places, size_t n, struct score *scores,
-                           ef_error *err)
+static ef_status score_all(ef_classifier *c, const struct places *places, size_t n,
+                           struct score *scores, ef_error *err)
 {
     memset(scores, 0, n * sizeof *scores);
     for (size_t at = 0; at < n; at += (size_t)c->batch) {
@@ -311,7 +318,7 @@ static ef_status score_all(ef_classifier *c, const ef_image *img,
         const int count = left < (size_t)c->batch ? (int)left : c->batch;
         for (int i = 0; i < c->nmembers; i++) {
             const ef_status st =
-                add_scores(c, &c->members[i], img, places, at, count, scores + at, err);
+                add_scores(c, &c->members[i], places, at, count, scores + at, err);
             if (st)
                 return st;
         }
@@ -340,28 +347,24 @@ static ef_status check_results(ef_result *out, size_t n, ef_error *err)
     return EF_OK;
 }
 
-static ef_status classify(ef_classifier *c, const ef_image *img,
-                          const struct places *places, size_t n, ef_result *out,
-                          ef_error *err)
+/* The pictures are sound, and out is. */
+static ef_status classify_sound(ef_classifier *c, const struct places *places, size_t n,
+                                ef_result *out, ef_error *err)
 {
     size_t bytes;
-    ef_status st = check_results(out, n, err);
-    if (!st)
-        st = dfn_image_check(img, err);
-    if (st)
-        return st;
     struct score *scores = NULL;
     if (dfn_mul_size(n, sizeof *scores, &bytes))
         scores = dfn_scratch_need(&c->scores, &c->opt.allocator, bytes);
     if (!scores)
         return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu scores", n);
     const int saved = errno; /* exp() and log() may touch it */
-    st = score_all(c, img, places, n, scores, err);
+    const ef_status st = score_all(c, places, n, scores, err);
     errno = saved;
     if (st)
         return st;
-    const ef_box whole = {0, 0, (float)img->width, (float)img->height};
     for (size_t i = 0; i < n; i++) {
+        const ef_image *img = image_at(places, i);
+        const ef_box whole = {0, 0, (float)img->width, (float)img->height};
         const ef_box *box = box_at(places, i);
         ef_result *r = result_at(out, i);
         write_result(c, &scores[i], box ? box : &whole, r);
@@ -369,6 +372,23 @@ static ef_status classify(ef_classifier *c, const ef_image *img,
             r->face_score = places->found[i].score;
     }
     return EF_OK;
+}
+
+static ef_status classify(ef_classifier *c, const struct places *places, size_t n,
+                          ef_result *out, ef_error *err)
+{
+    ef_status st = check_results(out, n, err);
+    if (!st)
+        st = dfn_image_check(places->one, err);
+    return st ? st : classify_sound(c, places, n, out, err);
+}
+
+ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
+                            const ef_detection *faces, bool whole, size_t n,
+                            ef_result *out, ef_error *err)
+{
+    const struct places places = {NULL, whole ? NULL : faces, NULL, images};
+    return classify_sound(c, &places, n, out, err);
 }
 
 /* The largest face of the picture. */
@@ -386,8 +406,8 @@ static ef_status classify_found(ef_classifier *c, const ef_image *img, ef_result
         st = ef_detect_faces(c->detector, img, &face, 1, &n, err);
     if (!st && !n)
         return dfn_fail(err, EF_E_NO_FACE, "img", "no face was found in the picture");
-    const struct places place = {NULL, &face};
-    return st ? st : classify(c, img, &place, 1, out, err);
+    const struct places place = {NULL, &face, img, NULL};
+    return st ? st : classify(c, &place, 1, out, err);
 }
 
 ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face *face,
@@ -396,11 +416,12 @@ ef_status ef_classify_face(ef_classifier *c, const ef_image *img, const ef_face 
     if (!c || !img)
         return dfn_fail(err, EF_E_ARG, c ? "img" : "classifier", "is NULL");
     const ef_face_mode mode = face ? face->mode : EF_FACE_WHOLE;
-    const struct places place = {mode == EF_FACE_BOX ? &face->box : NULL, NULL};
+    const struct places place = {mode == EF_FACE_BOX ? &face->box : NULL, NULL, img,
+                                 NULL};
     switch (mode) {
     case EF_FACE_WHOLE:
     case EF_FACE_BOX:
-        return classify(c, img, &place, 1, out, err);
+        return classify(c, &place, 1, out, err);
     case EF_FACE_DETECT:
         return classify_found(c, img, out, err);
     }
@@ -426,18 +447,18 @@ static ef_status check_places(const ef_classifier *c, const ef_image *img,
 ef_status ef_classify_faces(ef_classifier *c, const ef_image *img, const ef_box *boxes,
                             size_t n, ef_result *out, ef_error *err)
 {
-    const struct places places = {boxes, NULL};
+    const struct places places = {boxes, NULL, img, NULL};
     const ef_status st = check_places(c, img, "boxes", boxes, sizeof *boxes, n, err);
-    return st ? st : classify(c, img, &places, n, out, err);
+    return st ? st : classify(c, &places, n, out, err);
 }
 
 ef_status ef_classify_detections(ef_classifier *c, const ef_image *img,
                                  const ef_detection *faces, size_t n, ef_result *out,
                                  ef_error *err)
 {
-    const struct places places = {NULL, faces};
+    const struct places places = {NULL, faces, img, NULL};
     const ef_status st = check_places(c, img, "faces", faces, sizeof *faces, n, err);
-    return st ? st : classify(c, img, &places, n, out, err);
+    return st ? st : classify(c, &places, n, out, err);
 }
 
 /* ---- pictures without a verdict ---------------------------------------------------- */

@@ -22,4 +22,10 @@ struct ef_classifier {
     struct dfn_scratch scores; /* struct score [n] of the call that runs */
 };
 
+/* As ef_classify_detections(), for faces of several pictures: face number i lies in
+ * *images[i], all of which are sound. whole: each picture is one face. out: n results. */
+ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
+                            const ef_detection *faces, bool whole, size_t n,
+                            ef_result *out, ef_error *err);
+
 #endif
