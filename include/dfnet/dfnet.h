@@ -23,6 +23,8 @@
  *   ef_classifier  picture to verdict: one or more models, perhaps a detector. One thread
  *                  at a time. Allocates only when a picture needs more work space than
  *                  every picture before it.
+ *   ef_video       frames to a verdict for each person. One thread at a time; may have
+ *                  threads of its own.
  *   ef_image       a plain struct that points at pixels.
  *
  * Ownership  What a function hands out through its `out` pointer is yours: give it to
@@ -128,9 +130,10 @@ typedef enum ef_gemm {
 } ef_gemm;
 
 /* Your allocator. alloc returns NULL when it has nothing; alignment as malloc's is
- * enough. Both are called only from threads that call the library; a model's also from
- * every thread that makes a session of it, so give it a thread-safe one if you do that.
- * Third-party code below the library (libjpeg, libpng, OpenBLAS) does not use it. */
+ * enough. Both are called only from threads that call the library (an ef_video's also from
+ * its own, one at a time); a model's also from every thread that makes a session of it, so
+ * give it a thread-safe one if you do that. Third-party code below the library (libjpeg,
+ * libpng, OpenBLAS) does not use it. */
 typedef struct ef_allocator {
     void *(*alloc)(void *user, size_t size);
     void (*free)(void *user, void *block);
@@ -834,6 +837,128 @@ EF_API ef_status ef_pipeline_load_model(const ef_pipeline *pipeline, size_t inde
 /* Writes what the pipeline does, and what it lacks, in lines for people. */
 EF_API ef_status ef_pipeline_describe(const ef_pipeline *pipeline, ef_write_fn *write,
                                       void *user, ef_error *err);
+
+/* ---- videos ------------------------------------------------------------------------ */
+
+/* Frames to a verdict for each person and for the video. The library decodes no video:
+ * the caller gives it frames (examples/video/ has a decoder).
+ *
+ *     ef_video_options what; ef_video *v; ef_video_result r;
+ *     ef_video_options_init(&what, sizeof what);
+ *     what.models = models; what.model_count = 1; what.detector = detector_model;
+ *     ef_video_result_init(&r, sizeof r);
+ *     ef_video_create(&what, &opt, &v, &err);
+ *     for each frame: ef_video_add(v, &frame, seconds, &err);
+ *     ef_video_finish(v, &r, &err);          r.fake; r.tracks[i].fake
+ *     ef_video_free(v);
+ *
+ * Faces are found in frames, linked over frames to tracks (a track is a person), and
+ * scored; the rule combines the scores of each track, and of all of them.
+ *
+ * One thread at a time calls it. With opt->threads > 1 it has so many threads of its own,
+ * which find and score while the caller decodes; ef_video_add() waits only when all of
+ * them are behind. They call opt's allocator and cancel, one at a time; log is not
+ * called. Results do not depend on the number of threads. After fork() use and free it in
+ * the process that made it. Memory: a few frames (3 bytes a pixel), and about 250 bytes
+ * for each face that is scored, at most max_scores of them. */
+typedef struct ef_video ef_video;
+
+typedef struct ef_video_options {
+    size_t struct_size;
+    const ef_model *const *models; /* each with a fake output; kept                     */
+    size_t model_count;            /* 1 to 64                                           */
+    const ef_model *detector;      /* kept; NULL: each frame is one face                */
+    double min_face, thresholds[3], factor, scale; /* see ef_detector_options           */
+    double score;      /* faces that the detector is less sure of do not count; 0       */
+    double least_area; /* nor those smaller than this share of the frame's largest; 0   */
+    int max_faces;     /* of a frame, the largest ones; 16; 1 to 256                    */
+    int detect_every;  /* faces are looked for in the first, in every n-th and in the
+                          last frame, and interpolated between; 1; 1 to 16              */
+    double min_overlap; /* boxes with so much intersection over union are of one face;
+                           0.3; in (0,1). Smaller ones are, too, if the landmarks moved
+                           by less than half a face                                     */
+    int fill; /* a face that is missed in up to so many looks in a row is interpolated
+                 and scored there, too; 4; 0 to 16; (fill + 1) * detect_every <= 32     */
+    int lost; /* one missed in more looks in a row is another person; 16; 0 to 65535    */
+    uint32_t least_found; /* a track found in fewer frames does not count, unless there
+                             were no other; 1                                           */
+    uint32_t per_face;    /* of a track's T scores every ceil(T / per_face)-th; 0: all  */
+    uint32_t max_scores;  /* faces scored at most; 65536; 1 to 1048576                  */
+    const ef_rule *rule;  /* copied, what it points at, too. NULL: EF_RULE_MEAN_PROB
+                             with the first model's thresholds                          */
+} ef_video_options;
+
+EF_API void ef_video_options_init(ef_video_options *what, size_t struct_size);
+
+/* Sets all that the pipeline says of detector, faces and rule; models, detector and which
+ * frames to add remain the caller's part. The rule belongs to the pipeline. */
+EF_API ef_status ef_video_options_plan(ef_video_options *what,
+                                       const ef_pipeline *pipeline, ef_error *err);
+
+/* opt->batch is the number of faces that a thread scores in one go. EF_E_ARG, EF_E_NOMEM,
+ * EF_E_THREAD, EF_E_UNSUPPORTED. */
+EF_API ef_status ef_video_create(const ef_video_options *what, const ef_options *opt,
+                                 ef_video **out, ef_error *err);
+EF_API void ef_video_free(ef_video *video);
+
+/* Forgets all frames: a new video begins. ef_video_add() does the same after
+ * ef_video_finish(). */
+EF_API ef_status ef_video_begin(ef_video *video, ef_error *err);
+
+/* Gives it the next frame, which is copied. seconds: its time; finite, and not before the
+ * frame before it. The first failure of the work on any frame is returned by the calls
+ * that follow, until ef_video_begin(). EF_E_ARG (the frame was not taken, nothing else
+ * happened), EF_E_NOMEM, EF_E_LIMIT (more than limits.max_pixels), EF_E_CANCELLED,
+ * EF_E_NUMERIC. */
+EF_API ef_status ef_video_add(ef_video *video, const ef_image *frame, double seconds,
+                              ef_error *err);
+
+/* A face in a frame. */
+typedef struct ef_video_face {
+    uint32_t frame;    /* number of the frame in the order of adding, from 0            */
+    int interpolated;  /* 1: not found there, but before and behind                     */
+    double seconds;    /* of the frame                                                  */
+    ef_detection face; /* score 0 where it is interpolated                              */
+    double fake, logit; /* of all models, by the rule                                   */
+    ef_verdict verdict;
+    int counts; /* 0: per_face left it out of the track's verdict                       */
+} ef_video_face;
+
+/* A person. */
+typedef struct ef_video_track {
+    const ef_video_face *faces; /* [nfaces], by frame                                   */
+    size_t nfaces;
+    size_t found; /* not interpolated                                                   */
+    size_t best;  /* index of the face with the highest probability of fake             */
+    double fake, logit;
+    ef_verdict verdict;
+    uint32_t flags; /* EF_COMBINED_                                                     */
+} ef_video_track;
+
+#define EF_VIDEO_FULL 0x1u /* there were more faces than max_scores: some have no score */
+
+typedef struct ef_video_result {
+    size_t struct_size;
+    ef_verdict verdict; /* EF_VERDICT_NONE: there was no face                           */
+    uint32_t flags;     /* EF_VIDEO_                                                    */
+    double fake, logit; /* of all tracks, by the rule                                   */
+    size_t frames;      /* that were added                                              */
+    double first, last; /* their times in seconds; 0, 0 without any                     */
+    const ef_video_track *tracks; /* [ntracks], by first frame                          */
+    size_t ntracks;
+    size_t dropped; /* tracks that least_found left out                                 */
+} ef_video_result;
+
+EF_API void ef_video_result_init(ef_video_result *result, size_t struct_size);
+
+/* Waits for the work on all frames and combines. What *out points at belongs to the video
+ * until the next call with it. No frame, or no face, is no failure. Errors as of
+ * ef_video_add(). */
+EF_API ef_status ef_video_finish(ef_video *video, ef_video_result *out, ef_error *err);
+
+/* Bytes that it holds, its share of the models not counted. Call it before the first
+ * frame or after ef_video_finish(): else 0. */
+EF_API size_t ef_video_memory(const ef_video *video);
 
 #ifdef __cplusplus
 }

@@ -23,6 +23,7 @@ LAYERS = {
     "lib/plan": 4,
     "lib/detect": 5,
     "lib/face": 6,
+    "lib/video": 2,
     "lib/api": 7,
 }
 # What lib/ may see of kernels/, and kernels/ of lib/.
@@ -44,7 +45,7 @@ DOORS = [
         r"lib/(base|model|pipeline|plan)/.*|kernels/cpu\.c",
     ),
     # Worker threads block the host's signals; nothing else has to do with them.
-    (r"signal\.h", r"lib/base/pool\.c"),
+    (r"signal\.h", r"lib/base/(crew|pool)\.c"),
     (r"locale\.h|stdio_ext\.h|syslog\.h", r"(?!)"),
 ]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
