@@ -364,3 +364,12 @@ def test_an_ablation_runs_what_is_missing(drawing, initial, tmp_path, capsys):
     ablate.run(recipe, drawing, tmp_path, initial, only=rows, **settings)
     assert (tmp_path / "all-1.npz").stat().st_mtime_ns == before
     assert "| without mixing | 1 | " in capsys.readouterr().out
+
+
+def test_a_phase_has_its_own_memory(cache, initial, tmp_path):
+    text = RECIPE.replace("validate_every = 4", "validate_every = 0") + "average = 1e-7\n"
+    run = loop.Run(parse(text), cache, tmp_path / "run", initial, workers=0)
+    run.fit()
+    own = run.network.state_dict()
+    for name, value in run.average.state_dict().items():
+        assert torch.allclose(value, own[name], atol=1e-5), name

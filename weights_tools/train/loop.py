@@ -239,7 +239,9 @@ class Run:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        phase = self.recipe.phases[self.recipe.phase(self.step)[0]]
+        most = phase.average or self.recipe.average
+        keep = min(most, (1 + self.step) / (10 + self.step))
         own = self.network.state_dict()
         for name, value in self.average.state_dict().items():
             if value.dtype.is_floating_point:
