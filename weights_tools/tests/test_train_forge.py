@@ -120,6 +120,55 @@ def test_a_swap_brings_the_other_face(poisson):
     assert gap[:4].max() == 0
 
 
+def whole_face(marks, shape):
+    """Where the largest mask that a graft may draw can be above 0."""
+    origin, across, down = masks.frame(marks)
+    half = 1.5 * max(np.hypot(*across), np.hypot(*down))
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    middle = origin + 0.42 * down
+    return (abs(x - middle[0]) <= half + 1) & (abs(y - middle[1]) <= half + 1)
+
+
+def test_a_graft_draws_the_face_anew_and_nothing_else(drawn):
+    picture, _, marks = drawn
+    grey = np.zeros((0, 2), int)
+
+    def decoder(crop):
+        nonlocal grey
+        grey = np.concatenate([grey, [crop.shape[:2]]])
+        return np.full_like(crop, 128)
+
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        fake = forge.graft(picture, marks, picture, marks, decoder, rng)
+        gap = np.abs(fake.astype(int) - picture).max(2)
+        assert gap.max() > 20, seed
+        assert not gap[~whole_face(marks, picture.shape)].any()
+        again = forge.graft(picture, marks, picture, marks, decoder, np.random.default_rng(seed))
+        assert np.array_equal(fake, again)
+    assert not (grey % 16).any()
+    assert 80 <= grey.max() <= 208 and grey.min() >= 16
+
+
+def test_a_graft_without_a_decoder_is_softer_inside(drawn):
+    picture, _, marks = drawn
+    textured = np.random.default_rng(1).integers(0, 256, picture.shape).astype(np.uint8)
+    x, y = (marks[:2].mean(0) + marks[3:].mean(0)).astype(int) // 2
+    inside = np.s_[y - 8 : y + 8, x - 8 : x + 8]
+    softer = []
+    for seed in range(12):
+        fake = forge.graft(textured, marks, textured, marks, None, np.random.default_rng(seed))
+        softer.append(np.diff(fake[inside].astype(int), axis=1).std())
+    sharp = np.diff(textured[inside].astype(int), axis=1).std()
+    assert np.median(softer) < 0.8 * sharp
+
+
+def test_a_graft_needs_the_face_inside(drawn):
+    picture, _, marks = drawn
+    with pytest.raises(ValueError, match="outside the picture"):
+        forge.graft(picture, marks, picture, marks + 400, None, np.random.default_rng(0))
+
+
 def test_likest_takes_the_same_pose(drawn):
     _, _, marks = drawn
     others = np.stack([marks, marks * [0.5, 1], turned(marks, 30) + 9, marks * [1, 0.5]])
@@ -168,3 +217,33 @@ def test_histories_vary(drawn):
     assert all(h.blur == 0 and h.quality == 0 for h in mild)
     sides = {h.side(picture, box) for h in drawn_}
     assert len(sides) > 20
+
+
+def test_harsh_histories_reach_the_hardest_levels():
+    def drawn_(**how):
+        return [augment.History.draw(np.random.default_rng(s), **how) for s in range(600)]
+
+    mild, harsh = drawn_(), drawn_(harsh=True)
+    assert max(h.blur for h in mild) < 2.7 < 3.3 < max(h.blur for h in harsh)
+    assert max(h.noise for h in mild) < 13 < 40 < max(h.noise for h in harsh)
+    assert not any(h.salt for h in mild)
+    assert 0.03 < max(h.salt for h in harsh) <= 0.05
+    assert min(h.share for h in harsh) < 0.17
+    # What the damage does not touch is drawn as before.
+    assert [h.angle for h in mild] == [h.angle for h in harsh]
+    damaged = sum(
+        (a.blur, a.noise, a.salt, a.share) != (b.blur, b.noise, b.salt, b.share)
+        for a, b in zip(mild, harsh, strict=True)
+    )
+    assert 150 < damaged < 250
+
+
+def test_salt_and_pepper_hit_their_share_of_both_pictures():
+    history = augment.History.draw(np.random.default_rng(0), 0.0)
+    history.salt = 0.05
+    grey = np.full((160, 160, 3), 128, np.uint8)
+    crop = history._quality(grey, 1.0)
+    assert 0.015 < (crop == 255).all(2).mean() < 0.035
+    assert 0.015 < (crop == 0).all(2).mean() < 0.035
+    assert np.array_equal(crop, history._quality(grey.copy(), 1.0))
+    assert (grey == 128).all()

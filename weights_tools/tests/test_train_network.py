@@ -20,7 +20,17 @@ from weights_tools.checkpoint import open_checkpoint  # noqa: E402
 from weights_tools.convert import Options, convert  # noqa: E402
 from weights_tools.forward import forward  # noqa: E402
 from weights_tools.model_file import read_model  # noqa: E402
-from weights_tools.train import attention, data, export, loop, network, sets  # noqa: E402
+from weights_tools.train import (  # noqa: E402
+    ablate,
+    attention,
+    autoencoders,
+    data,
+    export,
+    heldout,
+    loop,
+    network,
+    sets,
+)
 from weights_tools.train.recipe import parse  # noqa: E402
 
 RECIPE = """
@@ -50,6 +60,19 @@ rate_end = 1e-5
 def cache(tmp_path_factory):
     place = tmp_path_factory.mktemp("cache")
     train_cache.make(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory):
+    """A cache with autoencoders, which have learnt nothing."""
+    place = tmp_path_factory.mktemp("drawing")
+    train_cache.make(place)
+    torch.manual_seed(12)
+    for name, plan in autoencoders.PLANS.items():
+        for kind in autoencoders.KINDS:
+            state = autoencoders.Autoencoder(kind, plan).state_dict()
+            torch.save(state, place / f"autoencoder-{name}-{kind}.pth")
     return place
 
 
@@ -234,6 +257,27 @@ def test_mixing_gives_soft_targets_to_pairs_of_one_source(cache):
         assert float(targets[2 * i]) == 0
 
 
+def test_grafts_are_pairs_of_one_picture(drawing):
+    reals = {"ciplab-real": 1.0, "ffhq-real": 1.0, "utk-real": 1.0}
+    settings = {"seed": (2,), "pairs": 12, "size": 96, "steps": range(2), "mixup": 0.0}
+    made = data.Pairs(drawing, {"graft": 1.0}, reals, strength=0.0, **settings)
+    images, targets, _ = made[1]
+    assert torch.equal(images, made[1][0])
+    assert targets.tolist() == [0, 1] * 12
+    gap = (images[::2].int() - images[1::2].int()).abs().amax(3)
+    assert torch.all(gap.amax((1, 2)) > 8)
+    # The picture's rim is outside every mask.
+    assert float((gap[:, 0] > 2).float().mean()) < 0.1
+
+
+def test_held_out_grafts_stand_beside_their_reals(drawing):
+    real, fake = heldout.load(drawing, sets.TEST, 64)["graft"]
+    assert len(real) == len(fake) > 3
+    assert all(not np.array_equal(a, b) for a, b in zip(real, fake, strict=True))
+    again = heldout.load(drawing, sets.TEST, 64)["graft"]
+    assert np.array_equal(fake, again[1])
+
+
 def test_an_unknown_kind_is_refused(cache):
     settings = {"seed": (1,), "pairs": 1, "size": 64, "steps": range(1)}
     with pytest.raises(ValueError, match="'blended' is no kind"):
@@ -282,3 +326,50 @@ def test_a_resumed_run_ends_with_the_same_weights(cache, initial, tmp_path):
     assert 0 <= last["composite"] <= 1
     saved = open_checkpoint(tmp_path / "whole" / "last.pth")
     assert saved is not None
+
+
+def test_processes_share_a_run_and_average_their_gradients(cache, initial, tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(RECIPE.replace("validate_every = 4", "validate_every = 0"))
+    loop.fit_shared(recipe, cache, tmp_path / "run", initial, processes=2)
+    state = torch.load(tmp_path / "run" / "checkpoint.pth", weights_only=True)
+    assert state["step"] == 4
+    last = torch.load(tmp_path / "run" / "last.pth", weights_only=True)
+    assert all(torch.isfinite(v).all() for v in last.values() if v.is_floating_point())
+
+
+def test_a_study_is_kept_and_marks_what_differs(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    real, fake = rng.normal(0, 1, (2, 80))
+    good = {"composite/real": real, "composite/fake": fake + 3}
+    bad = {"composite/real": real, "composite/fake": fake}
+    for seed in (1, 2):
+        np.savez(tmp_path / f"all-{seed}.npz", **good)
+        np.savez(tmp_path / f"without_mixing-{seed}.npz", **bad)
+    names = ["all", "without mixing", "without portraits (unseen)"]
+    ablate.table(tmp_path, names)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| row | seeds | composite |"
+    assert len(lines) == 4
+    assert lines[2].startswith("| all | 2 | 0.9") and "*" not in lines[2]
+    assert lines[3].startswith("| without mixing | 2 | 0.") and "* [" in lines[3]
+
+
+def test_an_ablation_runs_what_is_missing(drawing, initial, tmp_path, capsys):
+    recipe = parse(RECIPE)
+    rows = ["all", "without mixing"]
+    settings = {"steps": 1, "size": 64, "seeds": [1]}
+    ablate.run(recipe, drawing, tmp_path, initial, only=rows[:1], **settings)
+    before = (tmp_path / "all-1.npz").stat().st_mtime_ns
+    ablate.run(recipe, drawing, tmp_path, initial, only=rows, **settings)
+    assert (tmp_path / "all-1.npz").stat().st_mtime_ns == before
+    assert "| without mixing | 1 | " in capsys.readouterr().out
+
+
+def test_a_phase_has_its_own_memory(cache, initial, tmp_path):
+    text = RECIPE.replace("validate_every = 4", "validate_every = 0") + "average = 1e-7\n"
+    run = loop.Run(parse(text), cache, tmp_path / "run", initial, workers=0)
+    run.fit()
+    own = run.network.state_dict()
+    for name, value in run.average.state_dict().items():
+        assert torch.allclose(value, own[name], atol=1e-5), name

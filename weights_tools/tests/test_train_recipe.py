@@ -35,6 +35,11 @@ def test_the_recipes_of_the_repository_are_sound():
         assert read(file).steps > 0
 
 
+def test_only_harsh_phases_are_harsh():
+    recipe = parse(SMALL.replace("steps = 5", "steps = 5\nharsh = true"))
+    assert [phase.harsh for phase in recipe.phases] == [False, True]
+
+
 def test_phases_follow_each_other():
     recipe = parse(SMALL)
     assert recipe.steps == 15
@@ -84,6 +89,29 @@ def test_interval_holds_the_auc_and_is_repeatable():
     low, high = metrics.interval(real, fake, rounds=200)
     assert low < metrics.auc(real, fake) < high
     assert (low, high) == metrics.interval(real, fake, rounds=200)
+
+
+def test_interval_of_runs_counts_pictures_and_runs():
+    rng = np.random.default_rng(3)
+    fakes = rng.normal(1, 1, 60)
+    steady = [(rng.normal(0, 1, 60), fakes)] * 2
+    low, high = metrics.interval_of_runs(steady, rounds=200)
+    assert low < metrics.auc(*steady[0]) < high
+    alone = metrics.interval(*steady[0], rounds=200)
+    assert high - low == pytest.approx(alone[1] - alone[0], rel=0.35)
+    # Runs that disagree widen it.
+    apart = [steady[0], (-steady[0][0], -steady[0][1])]
+    wide = metrics.interval_of_runs(apart, rounds=200)
+    assert wide[1] - wide[0] > 1.5 * (high - low)
+
+
+def test_the_difference_of_the_same_runs_is_nothing():
+    rng = np.random.default_rng(4)
+    runs = [(rng.normal(0, 1, 50), rng.normal(1, 1, 50))]
+    assert metrics.interval_of_runs(runs, runs, rounds=50) == (0, 0)
+    better = [(runs[0][0] - 2, runs[0][1])]
+    low, high = metrics.interval_of_runs(better, runs, rounds=200)
+    assert 0 < low < high
 
 
 def test_log_loss_weighs_both_classes_alike():

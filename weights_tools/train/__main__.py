@@ -7,9 +7,7 @@ on standard error; 3 (parity only) the two programs disagree.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -19,7 +17,7 @@ import torch
 from ..engine import EngineError
 from . import ablate, autoencoders, curves, export, forge, masks, measure, parity, sets, swaps
 from .faces import Detector
-from .loop import Run
+from .loop import fit_shared
 from .recipe import RecipeError, read
 
 DONE, USAGE, REFUSED, DIFFERS = 0, 1, 2, 3
@@ -43,35 +41,10 @@ def _prepare(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _work(rank: int, options: argparse.Namespace, folder: str) -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-    if options.processes > 1:
-        torch.distributed.init_process_group(
-            "gloo",
-            init_method=f"file://{folder}/rendezvous-{os.getppid()}",
-            rank=rank,
-            world_size=options.processes,
-            timeout=timedelta(hours=6),  # validation, or a stopped process, may take long
-        )
-    run = Run(
-        read(options.recipe),
-        options.cache,
-        Path(folder),
-        options.initial,
-        rank=rank,
-        world=options.processes,
-    )
-    run.fit()
-
-
 def _fit(options: argparse.Namespace) -> int:
     read(options.recipe)  # a wrong recipe ends here, not in every process
-    folder = options.out.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("rendezvous-*"):
-        old.unlink()
-    torch.multiprocessing.spawn(_work, (options, str(folder)), nprocs=options.processes)
+    places = (options.recipe, options.cache, options.out.resolve(), options.initial)
+    fit_shared(*places, processes=options.processes)
     return DONE
 
 

@@ -3,13 +3,13 @@
 A row changes the recipe in one place; every row gets the same steps, picture size, batch and
 seeds, and is tested on the test part. Rows named "without ... (unseen)" leave a source of fakes
 out of training: their AUC on that source is the cross-generator or cross-dataset figure.
-Written to OUT: results.jsonl, a line for each row and seed; finished ones are not run again.
+Written to OUT: ROW-SEED.npz with the scores of every kind's reals and fakes; finished ones are not
+run again. The table's intervals come from drawing seeds and pictures anew together.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import torch
 
 from . import heldout, measure, metrics, sets
 from .loop import Run
+from .network import Network
 from .recipe import Phase, Recipe, RecipeError
 
 _SWAPS = ("swap", "poisson")
@@ -73,13 +74,10 @@ def run(
     unknown = [name for name in only or [] if name not in made]
     if unknown:
         raise RecipeError(f"{unknown[0]!r} is no row: {'; '.join(made)}")
-    results = out / "results.jsonl"
-    lines = [json.loads(x) for x in results.read_text().splitlines()] if results.exists() else []
-    done = {(x["row"], x["seed"]) for x in lines}
     pictures = heldout.load(cache, sets.TEST, size)
     for seed in seeds:
         for name in only or list(made):
-            if (name, seed) in done:
+            if _file(out, name, seed).exists():
                 continue
             folder = out / "run"
             shutil.rmtree(folder, ignore_errors=True)
@@ -87,29 +85,57 @@ def run(
             short = _short(made[name], name, seed, steps, size)
             trained = Run(short, cache, folder, initial)
             trained.fit(save_every=1e9)
-            line = {"row": name, "seed": seed, "steps": steps, "size": size}
-            scored = measure.scores(trained.average, pictures, altered=False)
-            for kind, (real, fake) in scored.items():
-                line[kind] = round(metrics.auc(real, fake), 4)
-            lines.append(line)
-            with results.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-    _table(lines, list(made))
+            keep(out, name, seed, trained.average, pictures)
+    table(out, list(made))
 
 
-def _table(lines: list[dict[str, object]], names: list[str]) -> None:
-    """A Markdown table: mean over the seeds and, behind the sign, half of their range."""
-    if not lines:
+def _file(out: Path, name: str, seed: int) -> Path:
+    return out / f"{name.replace(' ', '_')}-{seed}.npz"
+
+
+def keep(
+    out: Path,
+    name: str,
+    seed: int,
+    network: Network,
+    pictures: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Write the scores of a row's network."""
+    scored = measure.scores(network, pictures, altered=False)
+    columns = {}
+    for kind, (real, fake) in scored.items():
+        columns[f"{kind}/real"], columns[f"{kind}/fake"] = real, fake
+    np.savez(_file(out, name, seed), **columns)
+
+
+def table(out: Path, names: list[str]) -> None:
+    """Print a Markdown table of OUT: mean AUC over the seeds with its interval; a * where the
+    interval of the difference from the row "all" leaves out 0."""
+    runs: dict[str, list[dict[str, np.ndarray]]] = {}
+    for name in names:
+        files = sorted(out.glob(f"{name.replace(' ', '_')}-[0-9]*.npz"))
+        runs[name] = [dict(np.load(file)) for file in files]
+    seen = [own[0] for own in runs.values() if own]
+    if not seen:
         return
-    kinds = [k for k in lines[0] if k not in ("row", "seed", "steps", "size")]
+    kinds = [column.removesuffix("/real") for column in seen[0] if column.endswith("/real")]
+
+    def pairs(name: str, kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [(x[f"{kind}/real"], x[f"{kind}/fake"]) for x in runs[name]]
+
     print("| row | seeds | " + " | ".join(kinds) + " |")
     print("|---|---|" + "---|" * len(kinds))
     for name in names:
-        own = [x for x in lines if x["row"] == name]
-        if not own:
+        if not runs[name]:
             continue
         cells = []
         for kind in kinds:
-            values = np.array([float(str(x[kind])) for x in own])
-            cells.append(f"{values.mean():.3f} ± {(values.max() - values.min()) / 2:.3f}")
-        print(f"| {name} | {len(own)} | " + " | ".join(cells) + " |")
+            own = pairs(name, kind)
+            low, high = metrics.interval_of_runs(own)
+            sign = ""
+            if name != "all" and runs.get("all"):
+                apart = metrics.interval_of_runs(own, pairs("all", kind))
+                sign = "*" if apart[0] > 0 or apart[1] < 0 else ""
+            mean = float(np.mean([metrics.auc(*pair) for pair in own]))
+            cells.append(f"{mean:.3f}{sign} [{low:.3f}, {high:.3f}]")
+        print(f"| {name} | {len(runs[name])} | " + " | ".join(cells) + " |")

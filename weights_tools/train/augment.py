@@ -75,10 +75,13 @@ class History:
     chroma: float
     patch: tuple[float, float, float, float] | None
     early: bool  # quality steps before the picture is made small
+    salt: float = 0.0  # share of pixels that become black or white
 
     @staticmethod
-    def draw(rng: np.random.Generator, strength: float = 1.0) -> History:
-        """Random numbers; strength scales how often the damaging steps happen, not how far."""
+    def draw(rng: np.random.Generator, strength: float = 1.0, *, harsh: bool = False) -> History:
+        """Random numbers; strength scales how often the damaging steps happen, not how far.
+        harsh: every third history is damaged up to the hardest level of the alterations bench
+        in one way: blur, noise, salt and pepper or a low resolution."""
 
         def happens(p: float) -> bool:
             return bool(rng.random() < p * strength)
@@ -87,7 +90,7 @@ class History:
         contrast = rng.uniform(0.7, 1.25) if tone else 1.0
         gain = contrast * (1 + (rng.uniform(-0.08, 0.08, 3) if tone else np.zeros(3)))
         bright = rng.uniform(-40, 40) if tone else 0.0
-        return History(
+        history = History(
             margin=MARGIN * float(np.exp(rng.uniform(-0.16, 0.24))),
             shift=(float(rng.uniform(-0.07, 0.07)), float(rng.uniform(-0.07, 0.07))),
             angle=float(rng.uniform(-22, 22)) if happens(0.4) else 0.0,
@@ -108,6 +111,21 @@ class History:
             patch=tuple(rng.uniform(0, 1, 4)) if happens(0.1) else None,
             early=bool(rng.random() < 0.5),
         )
+        if harsh and happens(0.33):
+            history._damage(rng)
+        return history
+
+    def _damage(self, rng: np.random.Generator) -> None:
+        """One strong damage; the other kinds keep what they drew, but for noise beside blur."""
+        kind = str(rng.choice(("blur", "noise", "salt", "small"), p=[0.25, 0.35, 0.15, 0.25]))
+        if kind == "blur":
+            self.blur, self.noise = float(rng.uniform(1.5, 3.6)), 0.0
+        elif kind == "noise":
+            self.noise = float(np.exp(rng.uniform(np.log(6), np.log(52))))
+        elif kind == "salt":
+            self.salt = float(np.exp(rng.uniform(np.log(0.002), np.log(0.05))))
+        else:
+            self.share = float(np.exp(rng.uniform(np.log(0.14), np.log(0.4))))
 
     def side(self, picture: np.ndarray, box: np.ndarray) -> int:
         """Pixels of the crop's side before anything is made small."""
@@ -149,6 +167,12 @@ class History:
             rng = np.random.default_rng(self.noise_seed)
             grain = rng.standard_normal(crop.shape, dtype=np.float32) * self.noise
             crop = np.clip(crop + grain, 0, 255).astype(np.uint8)
+        if self.salt:
+            rng = np.random.default_rng(self.noise_seed)
+            drawn = rng.random(crop.shape[:2], dtype=np.float32)
+            crop = crop.copy()
+            crop[drawn < self.salt] = 255
+            crop[drawn < self.salt / 2] = 0
         for quality in (self.quality, self.quality_again):
             if quality:
                 crop = jpeg(crop, quality)

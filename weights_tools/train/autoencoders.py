@@ -18,6 +18,7 @@ landmarks [n, 5, 2], source [n] (set name), index [n] (in that set).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,7 @@ import torch.nn.functional as functional
 from torch import nn
 from tqdm import tqdm
 
-from . import sets
+from . import forge, sets
 
 KINDS = ("nearest", "bilinear", "transposed")
 LARGEST = 256
@@ -184,6 +185,11 @@ def load(cache: Path, name: str, kind: str) -> Autoencoder:
     state = torch.load(cache / f"autoencoder-{name}-{kind}.pth", weights_only=True)
     network.load_state_dict(state)
     return network.eval()
+
+
+def decoders(cache: Path) -> list[forge.Decoder]:
+    """All that the cache holds, as forge.graft wants them; loader processes can be sent them."""
+    return [partial(reconstruct, load(cache, n, k)) for n in PLANS for k in KINDS]
 
 
 def fake_of(network: Autoencoder, plan: Plan, crop: np.ndarray) -> np.ndarray:

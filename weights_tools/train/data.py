@@ -8,6 +8,8 @@ so that a resumed run sees what an uninterrupted one would have seen. Kinds of p
     poisson    the same, solved with Poisson blending beforehand (prepare.py)
     recon      a real and what an autoencoder made of it, soft (autoencoders.py)
     fine       the same by autoencoders that keep more, as sharp as the real
+    graft      a real and the same with a face drawn by such an autoencoder at a low resolution:
+               its own, another person's or a generated portrait's
     composite  a composite by hand (CIPLAB) and a real of that set
     portrait   a diffusion portrait and a photograph, brought to the same face size
 """
@@ -19,11 +21,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import forge, masks, sets
+from . import autoencoders, forge, masks, sets
 from .augment import MARGIN, History
 
-KINDS = ("blend", "swap", "poisson", "recon", "composite", "portrait", "fine")
-_SAME_SOURCE = ("blend", "swap", "poisson", "recon", "fine")
+KINDS = ("blend", "swap", "poisson", "recon", "composite", "portrait", "fine", "graft")
+_SAME_SOURCE = ("blend", "swap", "poisson", "recon", "fine", "graft")
+#: Whose face a graft brings: the target's own, another person's, a generated portrait's.
+_GRAFTED = {"own": 0.4, "other": 0.35, "portrait": 0.25}
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -42,13 +46,14 @@ class Pairs(torch.utils.data.Dataset):
         steps: range,
         mixup: float,
         strength: float,
+        harsh: bool = False,
         part: int = sets.TRAIN,
     ) -> None:
         unknown = [k for k in shares if k not in KINDS]
         if unknown:
             raise ValueError(f"{unknown[0]!r} is no kind of pair: {', '.join(KINDS)}")
         self.seed, self.pairs, self.size, self.steps = seed, pairs, size, steps
-        self.mixup, self.strength = mixup, strength
+        self.mixup, self.strength, self.harsh = mixup, strength, harsh
         self.kinds = [k for k in shares if shares[k] > 0]
         self.weights = np.array([shares[k] for k in self.kinds])
         self.weights /= self.weights.sum()
@@ -65,6 +70,7 @@ class Pairs(torch.utils.data.Dataset):
             k: np.load(cache / f"{k}.npz") for k in ("recon", "fine", "poisson") if k in self.kinds
         }
         self.made = {k: {f: v[f] for f in v.files} for k, v in self.made.items()}
+        self.decoders = autoencoders.decoders(cache) if "graft" in self.kinds else []
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -90,7 +96,7 @@ class Pairs(torch.utils.data.Dataset):
 
     def pair(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(real, fake) as the network sees them, of one kind."""
-        history = History.draw(rng, self.strength)
+        history = History.draw(rng, self.strength, harsh=self.harsh)
         if kind in ("composite", "portrait"):
             names = {
                 "composite": ("ciplab-real", "ciplab-fake"),
@@ -134,17 +140,47 @@ class Pairs(torch.utils.data.Dataset):
             real, box, landmarks = self.around(name, int(rng.choice(self.shaped[name])))
             target, fake = forge.self_blend(real, landmarks, rng)
             return [(target, box), (fake, box)]
+        if kind == "graft":
+            return self._graft(name, rng)
         shaped = self.shaped[name]
         place = int(rng.integers(len(shaped)))
         real, box, landmarks = self.around(name, int(shaped[place]))
-        others = rng.permutation(len(shaped))[:5]
-        others = others[others != place][:4]
-        other_place = forge.likest(self.sets[name].landmarks[shaped], place, others)
-        other, _, marks = self.around(name, int(shaped[other_place]))
+        other, marks = self._other(name, place, name, rng)
         return [
             (real, box),
             (forge.swap(other, marks, real, landmarks, rng, poisson=False), box),
         ]
+
+    def _other(
+        self, name: str, place: int, source: str, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A face of the set `source`, the likest of four to face number `place` of `name`."""
+        marks = self.sets[source].landmarks[self.shaped[source]]
+        others = rng.permutation(len(marks))[:5]
+        if source == name:
+            others = others[others != place]
+            chosen = forge.likest(marks, place, others[:4])
+        else:
+            target = self.sets[name].landmarks[self.shaped[name][place]]
+            chosen = forge.likest(np.concatenate([marks, target[None]]), len(marks), others[:4])
+        picture, _, landmarks = self.around(source, int(self.shaped[source][chosen]))
+        return picture, landmarks
+
+    def _graft(self, name: str, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+        place = int(rng.integers(len(self.shaped[name])))
+        real, box, landmarks = self.around(name, int(self.shaped[name][place]))
+        whose = str(rng.choice(list(_GRAFTED), p=list(_GRAFTED.values())))
+        # A large portrait's face beside a soft, small picture would only show as too sharp.
+        if whose == "own" or (whose == "portrait" and name == "utk-real"):
+            other, marks = real, landmarks
+        else:
+            other, marks = self._other(
+                name, place, "sd3-fake" if whose == "portrait" else name, rng
+            )
+        # A generated face is a fake as it is, so half of them are not drawn anew.
+        plain = rng.random() < (0.5 if whose == "portrait" else 0.2)
+        decoder = None if plain else self.decoders[int(rng.integers(len(self.decoders)))]
+        return [(real, box), (forge.graft(other, marks, real, landmarks, decoder, rng), box)]
 
     def around(self, name: str, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The part of a picture that any crop of its face can show; box and landmarks in it."""

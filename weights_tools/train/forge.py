@@ -1,20 +1,29 @@
-"""Makes fakes of real faces: self-blended faces and faces swapped between people.
+"""Makes fakes of real faces: self-blended faces, faces swapped between people, grafted faces.
 
 Called by data.py while training, by prepare.py for the slow swaps, and by the `forge` command
 that makes one demonstration picture. Methods: Self-Blended Images (Shiohara and Yamasaki, CVPR
 2022), whose idea is that a blend of two slightly changed copies of one picture shows the traces
 of blending and nothing else; and the swap of a face or of its parts between two people by
-landmarks, with matched colours and, in the slow kind, Poisson blending (Perez et al. 2003).
+landmarks, with matched colours and, in the slow kind, Poisson blending (Perez et al. 2003). A
+graft is what face-swap videos show: a face that a small decoder drew at a low resolution, enlarged,
+matched in colour and laid softly into an untouched picture.
 
 All pictures are uint8 RGB. Every function draws from the generator that it is given, only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 from . import masks
+
+#: What draws a face anew: uint8 [h, w, 3], sides multiples of 16, in and out.
+Decoder = Callable[[np.ndarray], np.ndarray]
+
+_UP = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
 
 def tone(picture: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
@@ -176,3 +185,71 @@ def swap(
     centre = (int(columns[0] + columns[-1] + 1) // 2, int(rows[0] + rows[-1] + 1) // 2)
     mode = cv2.MIXED_CLONE if rng.random() < 0.1 else cv2.NORMAL_CLONE
     return cv2.seamlessClone(match_colours(moved, target, mask), target, hard, centre, mode)
+
+
+def _face_square(landmarks: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of the square around brows and chin, cut at the picture."""
+    origin, across, down = masks.frame(landmarks)
+    half = 1.5 * max(float(np.hypot(*across)), float(np.hypot(*down)))
+    x, y = origin + 0.42 * down
+    top, bottom = max(0, int(y - half)), min(shape[0], int(y + half))
+    left, right = max(0, int(x - half)), min(shape[1], int(x + half))
+    return top, bottom, left, right
+
+
+def _redraw(
+    picture: np.ndarray, side: int, decoder: Decoder | None, rng: np.random.Generator
+) -> np.ndarray:
+    """`picture` through its longer side of `side` pixels, where `decoder` draws it, and back."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    small = [max(16, round(v * scale / 16) * 16) for v in (width, height)]
+    drawn = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+    if decoder is not None:
+        drawn = decoder(np.ascontiguousarray(drawn))
+    return cv2.resize(drawn, (width, height), interpolation=int(rng.choice(_UP)))
+
+
+def graft(
+    source: np.ndarray,
+    source_landmarks: np.ndarray,
+    target: np.ndarray,
+    target_landmarks: np.ndarray,
+    decoder: Decoder | None,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`target` with the face of `source`, which may be the same picture, as `decoder` draws it at
+    80 to 200 pixels; `decoder` None: only at a low resolution. Outside the mask nothing changes.
+    """
+    matrix = alignment(source_landmarks, target_landmarks)
+    moved = cv2.warpAffine(
+        source,
+        matrix,
+        target.shape[1::-1],
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    top, bottom, left, right = _face_square(target_landmarks, target.shape)
+    if bottom - top < 32 or right - left < 32:
+        raise ValueError("graft: the face lies outside the picture")
+    least, most = (56, 128) if decoder is None else (80, 200)
+    side = int(np.exp(rng.uniform(np.log(least), np.log(most))))
+    before = np.ascontiguousarray(moved[top:bottom, left:right])
+    drawn = _redraw(before, side, decoder, rng)
+    if rng.random() < 0.35:  # some programs sharpen what they draw
+        soft = cv2.GaussianBlur(drawn, (0, 0), rng.uniform(1.0, 2.5))
+        amount = rng.uniform(0.3, 1.2)
+        drawn = cv2.addWeighted(drawn, 1 + amount, soft, -amount, 0)
+    moved[top:bottom, left:right] = drawn
+    name = str(rng.choice(("face", "inner", "lower", "parts"), p=[0.5, 0.34, 0.08, 0.08]))
+    corners = masks.polygons(target_landmarks, name, some_parts(rng), rng)
+    _, across, _ = masks.frame(target_landmarks)
+    softness = float(np.hypot(*across)) * float(rng.uniform(0.02, 0.18))
+    mask = masks.draw(target.shape[:2], corners, softness, rng)
+    # What was not drawn must not show either.
+    inside = np.zeros_like(mask)
+    inside[top:bottom, left:right] = 1
+    mask *= inside
+    if rng.random() < 0.85:
+        moved = match_colours(moved, target, mask)
+    return blend(moved, target, mask)

@@ -70,6 +70,36 @@ def _recons(
     return np.stack(real), np.stack(fake)
 
 
+def _grafts(
+    cache: Path,
+    pictures: sets.PictureSet,
+    places: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every other face is another person's, the rest the picture's own, drawn by each decoder
+    in turn."""
+    decoders = autoencoders.decoders(cache)
+    shaped = np.array([i for i in places if masks.usable(pictures.landmarks[i])])
+    marks, fakes = pictures.landmarks[shaped], []
+    for number, target in enumerate(shaped):
+        picture = np.ascontiguousarray(pictures.pictures[target])
+        other = number
+        if number % 2:
+            others = rng.permutation(len(shaped))[:7]
+            other = forge.likest(marks, number, others[others != number][:6])
+        fake = forge.graft(
+            np.ascontiguousarray(pictures.pictures[shaped[other]]),
+            marks[other],
+            picture,
+            marks[number],
+            decoders[number // 2 % len(decoders)],
+            rng,
+        )
+        fakes.append(face_crop(fake, pictures.box[target], size))
+    return _crops(pictures, shaped, size), np.stack(fakes)
+
+
 def load(cache: Path, part: int, size: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """All kinds for a part; portraits twice: as they are, and at one face size."""
     rng = np.random.default_rng(100 + part)
@@ -89,8 +119,16 @@ def load(cache: Path, part: int, size: int) -> dict[str, tuple[np.ndarray, np.nd
         "blend": _blends(loaded["ciplab-real"], places["ciplab-real"], size, rng),
         "swap": _swaps(loaded["ciplab-real"], places["ciplab-real"][:80], size, rng),
     }
-    for name in autoencoders.PLANS:
-        if all((cache / f"autoencoder-{name}-{k}.pth").exists() for k in autoencoders.KINDS):
-            ffhq = loaded["ffhq-real"]
-            result[name] = _recons(cache, name, ffhq, places["ffhq-real"], size)
+    whole = [n for n in autoencoders.PLANS if _made(cache, n)]
+    if len(whole) == len(autoencoders.PLANS):
+        own = np.random.default_rng(200 + part)  # the kinds above keep their draws
+        ciplab = loaded["ciplab-real"]
+        result["graft"] = _grafts(cache, ciplab, places["ciplab-real"][:80], size, own)
+    for name in whole:
+        ffhq = loaded["ffhq-real"]
+        result[name] = _recons(cache, name, ffhq, places["ffhq-real"], size)
     return result
+
+
+def _made(cache: Path, name: str) -> bool:
+    return all((cache / f"autoencoder-{name}-{k}.pth").exists() for k in autoencoders.KINDS)

@@ -24,6 +24,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -37,11 +38,11 @@ from . import attention, heldout, metrics, sets
 from .augment import MEAN, STD
 from .data import Pairs
 from .network import Network, initial_weights, start_from
-from .recipe import Recipe
+from .recipe import Recipe, read
 
 _CROP_WEIGHT, _DROP_WEIGHT = 1 / 3, 1 / 2  # of the raw pictures' loss; spec: WS-DAN as by WM
 #: Validation kinds whose mean AUC chooses best.pth.
-_CHOSEN_BY = ("composite", "portrait-matched", "recon")
+_CHOSEN_BY = ("composite", "portrait-matched", "fine", "graft")
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
@@ -152,12 +153,15 @@ class Run:
                 steps=range(self.step, first + phase.steps),
                 mixup=r.mixup,
                 strength=r.strength,
+                harsh=phase.harsh,
             )
             loader = torch.utils.data.DataLoader(
                 pairs,
                 batch_size=None,
                 num_workers=self.workers,
                 worker_init_fn=_one_thread,
+                # Spawned ones would be sent gigabytes of pictures.
+                multiprocessing_context="fork" if self.workers else None,
                 prefetch_factor=4 if self.workers else None,
             )
             yield from loader
@@ -235,7 +239,9 @@ class Run:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        phase = self.recipe.phases[self.recipe.phase(self.step)[0]]
+        most = phase.average or self.recipe.average
+        keep = min(most, (1 + self.step) / (10 + self.step))
         own = self.network.state_dict()
         for name, value in self.average.state_dict().items():
             if value.dtype.is_floating_point:
@@ -269,3 +275,32 @@ class Run:
             file.write(json.dumps(line) + "\n")
         tqdm.write(json.dumps(line))
         return line
+
+
+def _work(
+    rank: int, processes: int, recipe: Path, cache: Path, folder: Path, initial: Path
+) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    if processes > 1:
+        distributed.init_process_group(
+            "gloo",
+            init_method=f"file://{folder}/rendezvous-{os.getppid()}",
+            rank=rank,
+            world_size=processes,
+            timeout=timedelta(hours=6),  # validation, or a stopped process, may take long
+        )
+    Run(read(recipe), cache, folder, initial, rank=rank, world=processes).fit()
+
+
+def fit_shared(recipe: Path, cache: Path, folder: Path, initial: Path, *, processes: int) -> None:
+    """Follow a recipe's file in so many processes of one thread each, to its last step.
+
+    Here and not in __main__.py, which new processes cannot import a function from.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("rendezvous-*"):
+        old.unlink()
+    torch.multiprocessing.spawn(
+        _work, (processes, recipe, cache, folder, initial), nprocs=processes
+    )

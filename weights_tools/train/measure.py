@@ -40,12 +40,18 @@ def _quarter(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
+def _noisy(picture: np.ndarray) -> np.ndarray:
+    grain = np.random.default_rng(1).normal(0, 25.5, picture.shape)
+    return np.clip(picture + grain, 0, 255).astype(np.uint8)
+
+
 #: Alterations of the crop itself, at the network's size; the bench alters whole pictures.
 ALTERED = {
     "blur sigma 2": lambda p: cv2.GaussianBlur(p, (0, 0), 2),
     "JPEG 25": lambda p: jpeg(p, 25),
     "rotated by 15 degrees": _rotated,
     "quarter resolution": _quarter,
+    "noise of 10 %": _noisy,
 }
 
 

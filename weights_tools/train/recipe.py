@@ -19,13 +19,18 @@ class RecipeError(ValueError):
 @dataclass(frozen=True)
 class Phase:
     """A stretch of the run: `steps` batches of pictures of `size`; the learning rate goes from
-    `rate` to `rate_end` along a half cosine. `kinds`, if there are any, replace the recipe's."""
+    `rate` to `rate_end` along a half cosine. `kinds`, if there are any, replace the recipe's.
+    `harsh`: pictures are also damaged as hard as the bench does it (augment.History.draw).
+    `average`: the moving average's memory in this phase, 0: the recipe's. A short last phase
+    needs a short one, or its average is still that of the phase before."""
 
     size: int
     steps: int
     rate: float
     rate_end: float
     kinds: dict[str, float] = field(default_factory=dict)
+    harsh: bool = False
+    average: float = 0.0
 
 
 @dataclass(frozen=True)
