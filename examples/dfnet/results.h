@@ -1,6 +1,6 @@
 /* results.h - the results file of classify --resume: rows as rows.c prints them, each
- * with a tail that says which file of which run it is about. blackbox.c appends to it and goes
- * on with it, merge.c reads several.
+ * with a tail that says which file of which run it is about. blackbox.c appends to it
+ * and goes on with it, merge.c reads several.
  *
  * CSV: a head line; then a line for each row, ending in
  *     ,NUMBER,OF,ROW,ROWS,STATUS,RUN

@@ -89,10 +89,12 @@ def test_every_torn_end_is_mended(dfnet: Run, tiny: Path, few: Path, tmp_path: P
             assert again.returncode == 2 and results.read_bytes() == whole, end
             if end not in lines:
                 assert (b"its end was torn" in again.stderr) == (end > 0), end
-        # What a power cut may leave: length without content.
-        results.write_bytes(whole[: lines[-3]] + bytes(300))
-        assert dfnet("classify", "--resume", results, *boxes).returncode == 2
-        assert results.read_bytes() == whole
+        # What a power cut may leave: length without content. Longer than what comes, so that
+        # something stands behind it.
+        for rest in (whole[: lines[-3]] + bytes(9000), whole + bytes(9), whole + whole[:40]):
+            results.write_bytes(rest)
+            assert dfnet("classify", "--resume", results, *boxes).returncode == 2
+            assert results.read_bytes() == whole
 
 
 def test_nothing_is_done_twice(dfnet: Run, tiny: Path, few: Path, tmp_path: Path) -> None:
