@@ -84,6 +84,9 @@ _EVALUATE_EXAMPLES = """examples:
   python3 -m weights_tools evaluate crops --whole --model face.safetensors \\
       --alterations jpeg,gaussian_blur --levels 3,5
 
+  # clips: codec, frame rate, overlays that stay, roll and flash
+  python3 -m weights_tools evaluate clips --alterations h264,fps,overlay_text@roll --json r.json
+
   # what 8 x 8 thumbnails, sharpness and file size alone reach; the alterations' parameters
   python3 -m weights_tools evaluate photos --control
   python3 -m weights_tools evaluate --list
@@ -166,6 +169,19 @@ def _fake(text: str) -> int | str:
     if text == "none" or re.fullmatch(r"[0-9]{1,5}", text, re.ASCII):
         return text if text == "none" else int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is neither none nor an output's index")
+
+
+def _crf(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,2}", text, re.ASCII) and int(text) <= 51:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 to 51")
+
+
+def _seconds(text: str) -> float:
+    (value,) = _reals(1)(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 0")
+    return value
 
 
 def _padding(text: str) -> str:
@@ -471,10 +487,10 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "evaluate",
-        help="measure a face model on labelled pictures, altered in many ways",
+        help="measure a face model on labelled pictures or clips, altered in many ways",
         description="Scores the pictures in the folders named real and fake below DIR, unaltered "
-        "and\naltered, and prints how well the model tells them apart. Needs the packages "
-        "of\nrequirements-evaluate.txt and a built libdfnet.",
+        "and\naltered, and prints how well the model tells them apart. Clips are scored by dfnet "
+        "classify.\nNeeds the packages of requirements-evaluate.txt and a built libdfnet.",
         examples=_EVALUATE_EXAMPLES,
     )
     add = parser.add_argument
@@ -488,6 +504,10 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     )
     add("--levels", default="1,2,3,4,5", metavar="N,N", help="levels (default: 1,2,3,4,5)")
     add("--list", action="store_true", help="print the alterations and stop")
+    add("--clips", action="store_true", help="score the clips, though there are pictures, too")
+    add("--crf", type=_crf, default=18, metavar="Q", help="H.264 of every clip (default: 18)")
+    add("--seconds", type=_seconds, default=10.0, metavar="S", help="of a clip (10; 0: all of it)")
+    add("--program", metavar="PATH", help="the program dfnet, which scores clips")
     only = parser.add_mutually_exclusive_group().add_argument
     only("--control", action="store_true", help="only the control: no model is run")
     only("--no-control", action="store_true", help="all but the control")

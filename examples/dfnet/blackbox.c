@@ -1,7 +1,7 @@
-/* blackbox.c - see blackbox.h. The parent reads the list and the results file, gives what is
- * missing to workers, and appends their rows in the list's order, each file's with one
- * write. At most WINDOW files are scored and not yet written; so many are scored again
- * after a kill at most. */
+/* blackbox.c - see blackbox.h. The parent reads the list and the results file, gives
+ * what is missing to workers, and appends their rows in the list's order, each file's
+ * with one write. At most WINDOW files are scored and not yet written; that many at most
+ * are scored again after a kill. */
 #define _XOPEN_SOURCE 700
 #include "examples/dfnet/blackbox.h"
 
@@ -424,7 +424,7 @@ static void say_sum(const struct box *b)
     snprintf(text, sizeof text,
              "%u of %u files: %ld scored, %ld failed; %u were there before",
              b->next_write, b->total, good, b->counts[ROW_FAILED], b->before);
-    if (!b->o->quiet)
+    if (!b->o->quiet && b->stop != EX_USAGE)
         say_error(b->o->resume, text);
 }
 

@@ -1,6 +1,6 @@
-/* fingerprint.h - 64 bits that tell one run of classify from another: FNV-1a (Fowler, Noll,
- * Vo), a hash against accidents, not against anybody. options.c takes one of the options,
- * worklist.c of the names, blackbox.c of the models. */
+/* fingerprint.h - 64 bits that tell one run of classify from another: FNV-1a (Fowler,
+ * Noll, Vo), a hash against accidents, not against anybody. options.c takes one of the
+ * options, worklist.c of the names, blackbox.c of the models. */
 #ifndef DFNET_EXAMPLES_DFNET_FINGERPRINT_H
 #define DFNET_EXAMPLES_DFNET_FINGERPRINT_H
 

@@ -1,6 +1,6 @@
-/* results.h - the results file of classify --resume: rows as rows.c prints them, each with
- * a tail that says which file of which run it is about. blackbox.c appends to it and goes
- * on with it, merge.c reads several.
+/* results.h - the results file of classify --resume: rows as rows.c prints them, each
+ * with a tail that says which file of which run it is about. blackbox.c appends to it
+ * and goes on with it, merge.c reads several.
  *
  * CSV: a head line; then a line for each row, ending in
  *     ,NUMBER,OF,ROW,ROWS,STATUS,RUN
@@ -64,8 +64,8 @@ void results_end(struct results_reader *r);
 /* Why rows of `have` are not rows of `want`, NULL: they are. */
 const char *results_differ(const struct run_id *have, const struct run_id *want);
 
-/* Appends lines [length] of one file, each with its tail, to *out [*used of *cap]. 1, or 0:
- * no memory. */
+/* Appends lines [length] of one file, each with its tail, to *out [*used of *cap]. 1, or
+ * 0: no memory. */
 struct group_facts {
     enum output_format format;
     unsigned long number, of;
@@ -75,8 +75,8 @@ struct group_facts {
 int results_group(const struct group_facts *g, const char *lines, size_t length,
                   char **out, size_t *used, size_t *cap);
 
-/* The head line (CSV; "" for JSON) that belongs to what rows.c printed as its head. 1, or 0:
- * no memory. */
+/* The head line (CSV; "" for JSON) that belongs to what rows.c printed as its head. 1, or
+ * 0: no memory. */
 int results_head(enum output_format format, const char *head, size_t length, char **out);
 
 #endif

@@ -1,6 +1,6 @@
-/* workers.c - see workers.h. A pair of sockets joins each worker with the parent; when one
- * side dies the other reads an end, so that no worker outlives a killed parent by more than
- * the file at hand. */
+/* workers.c - see workers.h. A pair of sockets joins each worker with the parent; when
+ * one side dies the other reads an end, so that no worker outlives a killed parent by
+ * more than the file at hand. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "examples/dfnet/workers.h"
 

@@ -2,8 +2,8 @@
  * models are loaded, so that these lie in memory once; one that dies takes only the file
  * at hand with it. blackbox.c gives them files and gets lines of text.
  *
- * What a worker prints to standard output goes to an unnamed temporary file and, after each
- * file of the list, back to the parent: rows.c needs to know nothing of it. */
+ * What a worker prints to standard output goes to an unnamed temporary file and, after
+ * each file of the list, back to the parent: rows.c needs to know nothing of it. */
 #ifndef DFNET_EXAMPLES_DFNET_WORKERS_H
 #define DFNET_EXAMPLES_DFNET_WORKERS_H
 
@@ -41,8 +41,8 @@ struct worker {
     size_t used, cap;
 };
 
-/* Starts worker number i of n. 0, or -1 with errno. The child never returns. `secret` is a
- * descriptor that it must not keep. */
+/* Starts worker number i of n. 0, or -1 with errno. The child never returns. `secret` is
+ * a descriptor that it must not keep. */
 int worker_start(struct worker *all, int n, int i, int secret,
                  const struct work_calls *c);
 

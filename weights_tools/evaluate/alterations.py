@@ -9,8 +9,8 @@ Whatever is drawn at random (a sign, a place, noise) comes from a hash of the pi
 alteration's name and the level: the same file gets the same pixels whoever asks, in whichever
 order, and a real and a fake picture of one key are altered alike. Level 1 is the mildest.
 
-Two of the twenty, `h264` and `fps`, need a clip: they have their place and levels in TABLE, and
-`alter` refuses them.
+Two of the twenty, `h264` and `fps`, need a clip: they have their place and levels in TABLE,
+`alter` refuses them, and clips.py does them. There overlays also move: they stay, roll or flash.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import cv2
 import numpy as np
 
 LEVELS = (1, 2, 3, 4, 5)
+#: How an overlay behaves in a clip; a name like `overlay_text@roll` asks for one of them.
+MOTIONS = ("stay", "roll", "flash")
 #: Share of the pictures that the challenge-like mix alters (of the test clips of DFDC).
 MIX_SHARE = 0.79
 
@@ -52,6 +54,10 @@ class Alteration:
     def on_pictures(self) -> bool:
         return self.change is not None
 
+    @property
+    def is_overlay(self) -> bool:
+        return self.name.startswith("overlay_")
+
     def levels(self) -> tuple[int, ...]:
         """The levels that exist."""
         return tuple(level for level in LEVELS if self.values[level - 1] is not None)
@@ -76,19 +82,30 @@ def alter(pixels: np.ndarray, name: str, level: int, key: str) -> np.ndarray:
 
     Level 0 is one outside the table: then the name ends in its parameter, `gaussian_blur=2`.
     """
-    change, value = _cell(name, level)
+    row, value = lookup(name, level)
+    assert row.change
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"a picture is uint8 [height, width, 3], not {pixels.shape}")
-    return change(np.ascontiguousarray(pixels), value, random_for(key, name, level))
+    return row.change(np.ascontiguousarray(pixels), value, random_for(key, name, level))
 
 
-def _cell(name: str, level: int) -> tuple[Change, Value]:
-    base, equals, text = name.partition("=")
+def _row(name: str, clips: bool) -> Alteration:
+    """The row of a name without its parameter."""
+    base, at, motion = name.partition("@")
     row = BY_NAME.get(base)
-    if row is None:
-        raise ValueError(f"there is no alteration {base!r}; there are {', '.join(BY_NAME)}")
-    if row.change is None:
+    if row is None or (at and not clips):
+        raise ValueError(f"there is no alteration {name!r}; there are {', '.join(BY_NAME)}")
+    if row.change is None and not clips:
         raise ValueError(f"{base} alters clips, not pictures")
+    if at and not (row.is_overlay and motion in MOTIONS):
+        raise ValueError(f"{name}: only overlays move, and they {', '.join(MOTIONS)}")
+    return row
+
+
+def lookup(name: str, level: int, clips: bool = False) -> tuple[Alteration, Value]:
+    """The row and the parameter of a cell; ValueError if there is none on pictures (clips)."""
+    base, equals, text = name.partition("=")
+    row = _row(base, clips)
     if bool(equals) != (level == 0):
         raise ValueError(f"{name}: a level is 1 to 5, or 0 with a parameter in the name")
     if equals:
@@ -98,11 +115,10 @@ def _cell(name: str, level: int) -> tuple[Change, Value]:
             raise ValueError(f"{base} has levels only")
         if not min(values) <= value <= max(values):
             raise ValueError(f"{name}: {min(values):g} to {max(values):g} is the levels' range")
-        return row.change, value
+        return row, value
     if level not in row.levels():
         raise ValueError(f"{name} has no level {level}")
-    value = row.values[level - 1]
-    return row.change, value  # type: ignore[return-value]
+    return row, row.values[level - 1]  # type: ignore[return-value]
 
 
 def _parse_value(name: str, text: str) -> float:
@@ -115,31 +131,32 @@ def _parse_value(name: str, text: str) -> float:
     return value
 
 
-def cells(names: list[str] | None = None, levels: list[int] | None = None) -> list[tuple[str, int]]:
-    """All (name, level) on pictures, of these names and levels if given, in the table's order.
+def cells(
+    names: list[str] | None = None, levels: list[int] | None = None, clips: bool = False
+) -> list[tuple[str, int]]:
+    """All (name, level) on pictures (on clips), of these names and levels, in the table's order.
 
-    Names with a parameter follow as they are. ValueError for one that there is not.
+    Names with a motion or a parameter follow as they are. ValueError for one that there is not.
     """
     own = [(name, 0) for name in names or [] if "=" in name]
     for name, level in own:
-        _cell(name, level)
+        lookup(name, level, clips)
     for name in names or []:
-        base = name.partition("=")[0]
-        if base not in BY_NAME:
-            raise ValueError(f"there is no alteration {base!r}; there are {', '.join(BY_NAME)}")
-        if not BY_NAME[base].on_pictures:
-            raise ValueError(f"{base} alters clips, not pictures")
+        _row(name.partition("=")[0], clips)
+    wanted = [row.name for row in TABLE if row.on_pictures or clips]
+    if names is not None:
+        wanted = [name for name in wanted if name in names]
+        wanted += [name for name in names if "@" in name and "=" not in name]
     table = [
-        (row.name, level)
-        for row in TABLE
-        if row.on_pictures and (names is None or row.name in names)
-        for level in row.levels()
+        (name, level)
+        for name in wanted
+        for level in BY_NAME[name.partition("@")[0]].levels()
         if levels is None or level in levels
     ]
     return table + own
 
 
-def mix_cell(key: str) -> tuple[str, int] | None:
+def mix_cell(key: str, clips: bool = False) -> tuple[str, int] | None:
     """What the challenge-like mix does to a picture: with MIX_SHARE an alteration, else nothing.
 
     Every alteration is as likely as any other, then every level of it.
@@ -147,7 +164,7 @@ def mix_cell(key: str) -> tuple[str, int] | None:
     rng = random_for(key, "mix", 0)
     if rng.random_sample() >= MIX_SHARE:
         return None
-    rows = [row for row in TABLE if row.on_pictures]
+    rows = [row for row in TABLE if row.on_pictures or clips]
     row = rows[rng.randint(len(rows))]
     levels = row.levels()
     return row.name, levels[rng.randint(len(levels))]

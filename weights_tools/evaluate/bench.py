@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -36,6 +37,7 @@ from .pictures import Picture, Preparation
 from .scoring import Scorer
 
 CLEAN, MIX = "clean", "dfdc_like"
+T = TypeVar("T")
 Cell = tuple[str, int]  # name of the alteration and level; CLEAN and MIX have level 0
 #: Called with (scores done, scores in all) after each picture.
 Progress = Callable[[int, int], None]
@@ -97,7 +99,7 @@ def score(
     failed: list[tuple[str, str]] = []
     try:
         with ThreadPoolExecutor(jobs) as pool:
-            for count, (picture, result) in enumerate(_in_order(pool, one, pictures, jobs), 1):
+            for count, (picture, result) in enumerate(in_order(pool, one, pictures), 1):
                 if isinstance(result, str):
                     failed.append((picture.path, result))
                 else:
@@ -109,19 +111,16 @@ def score(
     return Scores(
         pictures=[picture for picture, _ in done],
         logits={cell: np.array([one.logits[cell] for _, one in done]) for cell in wanted},
-        digests={cell: _join(one.digests[cell] for _, one in done) for cell in wanted},
+        digests={cell: join(one.digests[cell] for _, one in done) for cell in wanted},
         sizes=np.array([one.size for _, one in done], int).reshape(-1, 2),
         altered=float(np.mean([one.altered for _, one in done])) if done else 0.0,
         failed=failed,
     )
 
 
-def _in_order(
-    pool: ThreadPoolExecutor,
-    call: Callable[[Picture], _One | str],
-    pictures: list[Picture],
-    jobs: int,
-) -> Iterator[tuple[Picture, _One | str]]:
+def in_order(
+    pool: ThreadPoolExecutor, call: Callable[[Picture], T | str], pictures: list[Picture]
+) -> Iterator[tuple[Picture, T | str]]:
     """Results in the pictures' order; an interrupt drops what has not begun."""
     futures = [pool.submit(call, picture) for picture in pictures]
     try:
@@ -168,7 +167,7 @@ def _score_cell(
     return float("nan") if face is None else face.logit, digest.digest()
 
 
-def _join(digests: Iterator[bytes]) -> str:
+def join(digests: Iterator[bytes]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()[:32]
 
 

@@ -10,7 +10,9 @@ import argparse
 import json
 import math
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +25,9 @@ from .alterations import LEVELS, TABLE, cells
 from .metrics import Estimate
 from .pictures import Found, Picture, Preparation, find, limited
 
+if TYPE_CHECKING:
+    from .clips import ClipPreparation
+
 DONE = 0
 _NO_DETECTOR = "; ./dev detector fetches a face detector, --whole needs none"
 
@@ -32,28 +37,20 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.list:
         print(_list_text())
         return DONE
+    found = _found(args)
+    if args.clips or (found.clips and not found.pictures):
+        return _evaluate_clips(args, found)
     chosen = _cells(args.alterations, args.levels)
-    found, pictures = _pictures(args)
+    pictures = _labelled(args, found.pictures, "picture")
     preparation = Preparation(args.side, args.encode)
     library = _library(args.library)
     if args.control:
         rows = _control(args, pictures, library, preparation)
-        if not rows:
-            raise InputRefused("these are too few pictures for a control")
-        if args.json:
-            args.json.write_text(json.dumps({"control": report.plain(rows)}, indent=1) + "\n")
-        print(report.preparation_text(preparation), report.control_text(rows), sep="\n")
-        return DONE
+        return _show_control(args, rows, preparation)
     model, meta = _model(args.model, library)
     scores = _score(args, pictures, chosen, library, model, meta, preparation)
     result = report.Report(
-        model={
-            "path": model,
-            "name": meta.name,
-            "hash": meta.xxh3,
-            "temperature": meta.temperature,
-            "thresholds": list(meta.thresholds),
-        },
+        model=_about(model, meta),
         library=library.version,
         way=args.way,
         preparation=preparation,
@@ -63,6 +60,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
         control=[] if args.no_control else _control(args, scores.pictures, library, preparation),
         notes=_notes(found, scores, preparation),
     )
+    _show(args, result)
+    return DONE
+
+
+def _show(args: argparse.Namespace, result: report.Report) -> None:
     # Files first: whoever reads the table may stop reading.
     if args.json:
         args.json.write_text(report.as_json(result), encoding="utf-8")
@@ -71,7 +73,83 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
         plots.write(result, args.plots)
     print(report.as_text(result))
+
+
+def _evaluate_clips(args: argparse.Namespace, found: Found) -> int:
+    from . import clip_scoring
+    from .clips import ClipError, ClipPreparation
+
+    if args.way == "crop":
+        raise InputRefused("--crop is for pictures: dfnet classify finds the faces of clips itself")
+    chosen = _cells(args.alterations, args.levels, clips=True)
+    labelled = _labelled(args, found.clips, "clip")
+    preparation = ClipPreparation(args.side, args.crf, args.seconds)
+    library = _library(args.library)
+    rows = [] if args.no_control else _clip_control(args, labelled, library, preparation)
+    if args.control:
+        return _show_control(args, rows, preparation)
+    model, meta = _model(args.model, library)
+    program = clip_scoring.find_program(args.program)
+    if program is None:
+        raise InputRefused("dfnet was not found: run ./dev build, or say --program PATH")
+
+    def new_judge() -> clip_scoring.Judge:
+        return clip_scoring.Judge(program, model, args.detector, args.way, meta.temperature)
+
+    try:
+        new_judge().close()
+    except ClipError as error:
+        raise InputRefused(str(error)) from error
+    with tqdm(unit=" scores", disable=args.quiet or None, leave=False) as bar:
+        scores = clip_scoring.score(
+            labelled, chosen, new_judge, preparation, args.jobs, _progress(bar)
+        )
+    _tell_failed(scores, "clip")
+    result = report.Report(
+        model=_about(model, meta),
+        library=library.version,
+        way=args.way,
+        preparation=preparation,
+        rounds=args.bootstrap,
+        scores=scores,
+        summary=bench.summarise(scores, meta.temperature, meta.thresholds, args.bootstrap),
+        control=rows,
+        notes=_notes(found, scores, preparation),
+        subject="clips",
+    )
+    _show(args, result)
     return DONE
+
+
+def _clip_control(
+    args: argparse.Namespace, clips: list[Picture], library: Library, preparation: ClipPreparation
+) -> list[control.Row]:
+    from .clip_scoring import middle_frames
+
+    with tempfile.TemporaryDirectory(prefix="dfnet-frames-") as folder:
+        frames = middle_frames(clips, preparation, folder)
+        return _control(args, frames, library, Preparation(0, 90))
+
+
+def _show_control(
+    args: argparse.Namespace, rows: list[control.Row], preparation: Preparation | ClipPreparation
+) -> int:
+    if not rows:
+        raise InputRefused("these are too few for a control")
+    if args.json:
+        args.json.write_text(json.dumps({"control": report.plain(rows)}, indent=1) + "\n")
+    print(report.preparation_text(preparation), report.control_text(rows), sep="\n")
+    return DONE
+
+
+def _about(model: str, meta: Metadata) -> dict[str, object]:
+    return {
+        "path": model,
+        "name": meta.name,
+        "hash": meta.xxh3,
+        "temperature": meta.temperature,
+        "thresholds": list(meta.thresholds),
+    }
 
 
 def run_calibrate(args: argparse.Namespace) -> int:
@@ -84,7 +162,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     if args.scores:
         logits, fake = _stored_scores(args.scores, meta.xxh3, parts)
     else:
-        _, pictures = _pictures(args)
+        pictures = _labelled(args, _found(args).pictures, "picture")
         library = _library(args.library)
         preparation = Preparation(args.side, args.encode)
         scores = _score(
@@ -125,7 +203,7 @@ def _check_face_model(path: str, meta: Metadata) -> None:
         raise InputRefused(f"{path}: has no output that means fake")
 
 
-def _pictures(args: argparse.Namespace) -> tuple[Found, list[Picture]]:
+def _found(args: argparse.Namespace) -> Found:
     found = Found()
     sources: list[tuple[str, bool | None]] = [(folder, None) for folder in args.folder]
     sources += [(folder, False) for folder in args.real] + [(folder, True) for folder in args.fake]
@@ -135,13 +213,17 @@ def _pictures(args: argparse.Namespace) -> tuple[Found, list[Picture]]:
         found.clips += part.clips
         found.unlabelled += part.unlabelled
         found.other += part.other
-    pictures = limited(found.pictures, args.limit)
+    return found
+
+
+def _labelled(args: argparse.Namespace, all_of_them: list[Picture], kind: str) -> list[Picture]:
+    pictures = limited(all_of_them, args.limit)
     for label, name in ((False, "real"), (True, "fake")):
         if not any(picture.fake == label for picture in pictures):
             raise InputRefused(
-                f"no picture lies in a folder named {name!r} (or say --{name} FOLDER)"
+                f"no {kind} lies in a folder named {name!r} (or say --{name} FOLDER)"
             )
-    return found, pictures
+    return pictures
 
 
 def _score(
@@ -161,19 +243,26 @@ def _score(
         hint = "" if args.way == "whole" else _NO_DETECTOR
         raise InputRefused(f"{error}{hint}") from error
     with tqdm(unit=" scores", disable=args.quiet or None, leave=False) as bar:
-
-        def progress(count: int, total: int) -> None:
-            bar.total = total
-            bar.update(count - bar.n)
-
         scores = bench.score(
-            pictures, chosen, library, new_scorer, preparation, args.jobs, progress, with_mix
+            pictures, chosen, library, new_scorer, preparation, args.jobs, _progress(bar), with_mix
         )
+    _tell_failed(scores, "picture")
+    return scores
+
+
+def _progress(bar: tqdm) -> bench.Progress:
+    def progress(count: int, total: int) -> None:
+        bar.total = total
+        bar.update(count - bar.n)
+
+    return progress
+
+
+def _tell_failed(scores: bench.Scores, kind: str) -> None:
     for path, error in scores.failed:
         print(f"{path}: {error}", file=sys.stderr)
     if len(np.unique(scores.fake)) < 2:
-        raise InputRefused("no picture of one of the classes could be read")
-    return scores
+        raise InputRefused(f"no {kind} of one of the classes could be read")
 
 
 def _control(
@@ -192,14 +281,23 @@ def _control(
     return control.rows(measured, args.bootstrap)
 
 
-def _notes(found: Found, scores: bench.Scores, preparation: Preparation) -> list[str]:
+def _notes(
+    found: Found, scores: bench.Scores, preparation: Preparation | ClipPreparation
+) -> list[str]:
     notes = []
-    if found.clips:
-        notes.append(f"{found.clips} clips were left out: only pictures are scored")
+    kind = "pictures" if isinstance(preparation, Preparation) else "clips"
+    others = found.clips if kind == "pictures" else found.pictures
+    if others:
+        rest = (
+            "clips were left out: --clips scores them"
+            if kind == "pictures"
+            else ("pictures were left out: --clips was given")
+        )
+        notes.append(f"{len(others)} {rest}")
     if found.unlabelled:
-        notes.append(f"{found.unlabelled} pictures in no folder named real or fake were left out")
+        notes.append(f"{found.unlabelled} files in no folder named real or fake were left out")
     if scores.failed:
-        notes.append(f"{len(scores.failed)} pictures could not be read")
+        notes.append(f"{len(scores.failed)} {kind} could not be read or scored")
     limit = preparation.side or math.inf
     real, fake = (
         float(np.median(np.minimum(scores.sizes[scores.fake == label].max(axis=1), limit)))
@@ -207,7 +305,7 @@ def _notes(found: Found, scores: bench.Scores, preparation: Preparation) -> list
     )
     if max(real, fake) > 1.1 * min(real, fake):
         notes.append(
-            f"half of the real pictures have a longer side of {real:g} or more, half of the fakes "
+            f"half of the real {kind} have a longer side of {real:g} or more, half of the fakes "
             f"of {fake:g}: see the control, and --side"
         )
     return notes
@@ -216,10 +314,10 @@ def _notes(found: Found, scores: bench.Scores, preparation: Preparation) -> list
 # ---- arguments ----
 
 
-def _cells(names: str, levels: str) -> list[bench.Cell]:
+def _cells(names: str, levels: str, clips: bool = False) -> list[bench.Cell]:
     try:
         chosen = None if names == "all" else [] if names == "none" else names.split(",")
-        return cells(chosen, _levels(levels))
+        return cells(chosen, _levels(levels), clips)
     except ValueError as error:
         raise InputRefused(f"--alterations {names}: {error}") from error
 

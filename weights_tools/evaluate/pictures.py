@@ -41,13 +41,13 @@ class Found:
     """What lies in the folders."""
 
     pictures: list[Picture] = field(default_factory=list)
-    clips: int = 0
+    clips: list[Picture] = field(default_factory=list)
     unlabelled: int = 0
     other: int = 0
 
 
 def find(root: str, label: bool | None = None) -> Found:
-    """The pictures below `root`, in the order of their paths; symbolic links are followed.
+    """The pictures and clips below `root` in their paths' order; symbolic links are followed.
 
     With `label` all of them have it, whatever their folders are called.
     """
@@ -70,10 +70,7 @@ def find(root: str, label: bool | None = None) -> Found:
 
 def _sort_in(found: Found, root: str, folder: str, name: str, label: bool | None) -> None:
     ending = os.path.splitext(name)[1].lower()
-    if ending in _CLIPS:
-        found.clips += 1
-        return
-    if ending not in _PICTURES:
+    if ending not in _PICTURES | _CLIPS:
         found.other += 1
         return
     parts = os.path.relpath(os.path.join(folder, name), root).split(os.sep)
@@ -83,7 +80,8 @@ def _sort_in(found: Found, root: str, folder: str, name: str, label: bool | None
             found.unlabelled += 1
             return
         label = _LABELS[parts.pop(places[-1])]
-    found.pictures.append(Picture(os.path.join(folder, name), "/".join(parts), label))
+    kind = found.clips if ending in _CLIPS else found.pictures
+    kind.append(Picture(os.path.join(folder, name), "/".join(parts), label))
 
 
 def limited(pictures: Iterable[Picture], limit: int) -> list[Picture]:

@@ -42,7 +42,7 @@ def _overview(report: Report) -> Figure:
     _roc(axes[0], report)
     _reliability(axes[1], report)
     _histogram(axes[2], report)
-    figure.suptitle(f"{report.model['name']}: {len(report.scores.pictures)} pictures")
+    figure.suptitle(f"{report.model['name']}: {len(report.scores.pictures)} {report.subject}")
     return figure
 
 
@@ -124,4 +124,4 @@ def _levels(axes: Axes, report: Report, cells: list[Figures]) -> None:
     axes.errorbar(x, y, np.maximum(spread.T, 0), color=_FAKE, marker="o", ms=3, lw=1, capsize=2)
     axes.plot(x, [cell.no_face for cell in cells], color=_REAL, ls=":", lw=1)
     axes.set(ylim=(0, 1.02), xticks=LEVELS)
-    axes.set_title(f"{cells[0].name}\n{BY_NAME[cells[0].name].what}", fontsize=7)
+    axes.set_title(f"{cells[0].name}\n{BY_NAME[cells[0].name.partition('@')[0]].what}", fontsize=7)

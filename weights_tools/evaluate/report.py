@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from .bench import CLEAN, Cell, Figures, Scores, Summary
 from .control import Row
 from .metrics import Estimate
 from .pictures import Preparation
+
+if TYPE_CHECKING:
+    from .clips import ClipPreparation
 
 SCHEMA = 1
 
@@ -29,12 +33,13 @@ class Report:
     model: dict[str, object]  # path, name, hash, temperature, thresholds
     library: str
     way: str
-    preparation: Preparation
+    preparation: Preparation | ClipPreparation
     rounds: int
     scores: Scores
     summary: Summary
     control: list[Row]
     notes: list[str] = field(default_factory=list)
+    subject: str = "pictures"  # or clips
 
 
 # ---- JSON ----
@@ -68,6 +73,7 @@ def as_json(report: Report) -> str:
         "schema": SCHEMA,
         "model": report.model,
         "library": report.library,
+        "subject": report.subject,
         "way": report.way,
         "preparation": report.preparation,
         "bootstrap": report.rounds,
@@ -134,7 +140,15 @@ _WAYS = {
 }
 
 
-def preparation_text(preparation: Preparation) -> str:
+_CLIP_WAYS = {
+    "frame": "clips altered frame by frame, then dfnet classify",
+    "whole": "clips altered frame by frame, their frames scored as face crops by dfnet classify",
+}
+
+
+def preparation_text(preparation: Preparation | ClipPreparation) -> str:
+    if not isinstance(preparation, Preparation):
+        return str(preparation)
     side = f"at most {preparation.side} pixels a side, " if preparation.side else ""
     codec = f"JPEG quality {preparation.quality}" if preparation.quality else "no encoding"
     return f"every picture: {side}{codec} at the end"
@@ -144,10 +158,11 @@ def as_text(report: Report) -> str:
     """The table, at most 120 columns."""
     scores, summary, model = report.scores, report.summary, report.model
     low, high = model["thresholds"]  # type: ignore[misc]
+    way = (_CLIP_WAYS if report.subject == "clips" else _WAYS)[report.way]
     lines = [
         f"model     {model['name']} ({model['hash']})",
         f"          temperature {model['temperature']:g}, real below {low:g}, fake from {high:g}",
-        f"pictures  {(~scores.fake).sum()} real, {scores.fake.sum()} fake; {_WAYS[report.way]}",
+        f"{report.subject:<10}{(~scores.fake).sum()} real, {scores.fake.sum()} fake; {way}",
         f"          {preparation_text(report.preparation)}",
     ]
     lines += [f"note      {note}" for note in report.notes]

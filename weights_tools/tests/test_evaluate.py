@@ -74,7 +74,7 @@ def test_labels_come_from_the_innermost_folder(tmp_path):
         ("set/a.png", True),
         ("fake/c.bmp", False),
     }
-    assert (found.clips, found.unlabelled, found.other) == (1, 2, 2)
+    assert (len(found.clips), found.unlabelled, found.other) == (1, 2, 2)
     told = find(str(tmp_path / "neither"), True)
     assert [(p.key, p.fake) for p in told.pictures] == [("d.png", True)]
     with pytest.raises(InputRefused, match="is not a folder"):
