@@ -1,10 +1,10 @@
 /* conv_neon.c - dense convolution for AArch64: tiles of 6 pixels x 16 channels.
  *
- *              w0 .. w3           four registers of weights for each tap and input channel,
- *                                 loaded one after the other
- *   x0[lane] * [sum00] .. [sum03]
- *   ...                           24 sums; x: four floats of a pixel's window, one load
- *   x5[lane] * [sum50] .. [sum53]  32 registers: 24 + 6 + 2 */
+ *              w0 .. w3        four registers of weights for each tap and input channel,
+ *                              loaded one after the other
+ *   x0[lane] * [sum] .. [sum]
+ *   ...                        24 sums; x: four floats of a pixel's window, one load
+ *   x5[lane] * [sum] .. [sum]  32 registers: 24 + 6 + 2 */
 #define DFN_TILE_PIXELS 6
 #define DFN_TILE_COLUMNS 16
 #include "kernels/simd/vec_neon.h"

@@ -4,7 +4,7 @@
  * lies at 0, c, 2 c .. floats from its start, so that one register for each row and one
  * for each distance serve all loads and stores without any arithmetic:
  *
- *     ldr q, [row, distance]      k3 s1: 4 + 3 + 2 rows, 6 distances; k5 s2: 7 + 5 + 2, 11
+ *     ldr q, [row, distance]     k3 s1: 4 + 3 + 2 rows, 6 distances; k5 s2: 14, 11
  *
  * 8 sums, the weights of two kernel rows (at most 10) and an input fit 32 registers. */
 #include "kernels/simd/vec_neon.h"
@@ -64,9 +64,8 @@ DFN_INLINE void full_vector(const struct rows *at, bool summed, const int k, con
                 for (int x = 0; x < DFN_DW_X; x++) {
                     const int ky = i - y * s, kx = j - x * s;
                     if (ky >= 0 && ky < k && kx >= 0 && kx < k)
-                        sum[y][x] =
-                            vec_fma(v, vec_load(at->weight[ky] + at->distance[kx]),
-                                    sum[y][x]);
+                        sum[y][x] = vec_fma(
+                            v, vec_load(at->weight[ky] + at->distance[kx]), sum[y][x]);
                 }
         }
     full_end(at, summed, sum, act);

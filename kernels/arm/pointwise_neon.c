@@ -1,15 +1,15 @@
 /* pointwise_neon.c - 1x1 convolution for AArch64: tiles of 6 pixels x 16 channels, and of
  * 8 x 8 for the rest of the channels.
  *
- *                 w0 .. w3         four registers of weights for each input channel,
- *                                  loaded one after the other
- *   x0[lane] *  [sum00] .. [sum03]
- *   ...                            24 sums; x: four input channels of a pixel, one load
- *   x5[lane] *  [sum50] .. [sum53]
+ *                w0 .. w3       four registers of weights for each input channel,
+ *                               loaded one after the other
+ *   x0[lane] *  [sum] .. [sum]
+ *   ...                         24 sums; x: four input channels of a pixel, one load
+ *   x5[lane] *  [sum] .. [sum]
  *
- * 32 registers: 24 sums, 6 of activations, 2 of weights. Four input channels take 22 loads
- * for 96 multiply-adds (8 x 8: 16 for 64). A sum waits 4 cycles at most on the cores known:
- * 24 sums are enough for four units, 16 too. */
+ * 32 registers: 24 sums, 6 of activations, 2 of weights. Four input channels take 22
+ * loads for 96 multiply-adds (8 x 8: 16 for 64). At a latency of 4 cycles 16 sums keep
+ * four units busy. */
 #include "kernels/simd/vec_neon.h"
 
 #define DFN_PW_WIDE 4

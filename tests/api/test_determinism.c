@@ -126,7 +126,7 @@ static void compare_values(const struct task *t, const char *what)
 {
     double largest = 1;
     for (int i = 0; i < BATCH * t->outputs; i++) {
-        /* Not fmax(): gcc 12 for AArch64 breaks down over it ("internal compiler error"). */
+        /* Not fmax(): gcc 12 for AArch64 has an internal error over it. */
         const double size = fabs((double)t->logits[i]);
         if (size > largest)
             largest = size;
