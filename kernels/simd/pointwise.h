@@ -111,7 +111,7 @@ static void dfn_pw_end_held(const struct dfn_pw_group *g, const struct dfn_pw_pl
 }
 
 #ifdef DFN_VEC_LANES
-/* Adds the input channels from i on to sum, DFN_VL at a time; returns the first left over.
+/* Adds the input channels from i on to sum, DFN_VL at a time; returns the first left.
  * A sum gets its terms in the same order as below. */
 DFN_INLINE size_t dfn_pw_lanes(const struct dfn_pw_group *g, const float *in, size_t i,
                                size_t end, dfn_vec sum[][DFN_PW_WIDE], const int rows,
