@@ -80,7 +80,7 @@ class Tile:
 def pointwise(pixels: int, vectors: int) -> Tile:
     """Four input channels: a load for each pixel, one for each vector of weights."""
     fma, load = 4 * pixels * vectors, pixels + 4 * vectors
-    return Tile(f"pointwise {pixels} x {4 * vectors}", r"dfn_pw_any_tile.*", fma, load)
+    return Tile(f"pointwise {pixels} x {4 * vectors}", r"dfn_pw_.*", fma, load)
 
 
 def depthwise(kernel: int, stride: int) -> Tile:
@@ -96,7 +96,7 @@ def depthwise(kernel: int, stride: int) -> Tile:
 TILES = {
     "pointwise_neon": [pointwise(6, 4), pointwise(5, 4), pointwise(4, 4), pointwise(8, 2),
                        pointwise(7, 2)],
-    "conv_neon": [Tile("dense 6 x 16", r"dfn_f32_conv_6x16__neon|dfn_any_tile.*", 96, 22)],
+    "conv_neon": [Tile("dense 6 x 16", r".*", 96, 22)],
     "dwconv_neon": [depthwise(3, 1), depthwise(3, 2), depthwise(5, 1), depthwise(5, 2)],
     "reduce_neon": [Tile("fully connected 4 x 16", r"dfn_fc_any.*", 16, 20)],
 }  # fmt: skip
