@@ -139,8 +139,10 @@ static double log_sigmoid(double x)
 static double log_sum_of(const float *z, int n)
 {
     double most = -HUGE_VAL, sum = 0;
+    /* Not fmax(): gcc 12 for AArch64 has an internal error over it. */
     for (int i = 0; i < n; i++)
-        most = fmax(most, z[i]);
+        if (z[i] > most)
+            most = z[i];
     for (int i = 0; i < n; i++)
         sum += exp(z[i] - most);
     return most + log(sum);
