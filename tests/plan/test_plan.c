@@ -7,6 +7,7 @@
 #include "kernels/cpu.h"
 #include "lib/api/session.h"
 #include "lib/base/mem.h"
+#include "tests/support/stride.h"
 #include "tests/support/support.h"
 
 #include "dfn_config.h"
@@ -425,6 +426,8 @@ START_TEST(random_networks)
 {
     uint64_t state = (uint64_t)_i;
     char stages[512] = "";
+    if ((size_t)_i % test_stride_asked())
+        return;
     const int nstages = test_random_int(&state, 1, 6);
     for (int i = 0; i < nstages; i++) {
         const bool fused = test_random_int(&state, 0, 2) == 0;
