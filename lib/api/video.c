@@ -97,6 +97,13 @@ static ef_status check(const ef_video_options *w, ef_error *err)
     for (size_t i = 0; !st && i < w->model_count; i++)
         if (!w->models[i])
             st = dfn_fail(err, EF_E_ARG, "models", "number %zu is NULL", i);
+        /* A face's frames are scored one by one here, as they come. */
+        else if (dfn_arch_frames(&w->models[i]->arch) > 1)
+            st = dfn_fail(
+                err, EF_E_UNSUPPORTED, "models",
+                "number %zu takes sequences of %d frames: leave it out, and give "
+                "the tracks' frames to ef_classify_sequence()",
+                i, dfn_arch_frames(&w->models[i]->arch));
     if (!st)
         st = check_share("score", w->score, err);
     if (!st)

@@ -1,6 +1,6 @@
 /* test_attention.c - networks that look twice, and networks of sequences: what the second
- * look sees and how both become one, against the rules of FORMAT.md written out here; that
- * classifiers do the same; maps that show it. make_models.py wrote the models. */
+ * look sees and how both become one, against the rules of FORMAT.md written out here;
+ * that classifiers do the same; maps that show it. make_models.py wrote the models. */
 #include "lib/api/session.h"
 #include "lib/face/heatmap.h"
 #include "lib/face/look.h"
@@ -474,6 +474,15 @@ START_TEST(wrong_calls_are_refused)
     assert_status(ef_classifier_create(&what, NULL, &both, &err), EF_E_ARG, &err);
     ck_assert_ptr_nonnull(strstr(err.what, "sequences of 4 frames, another one of 3"));
     ck_assert_ptr_null(both);
+    /* Videos are scored frame by frame. */
+    ef_video_options frame_by_frame;
+    ef_video *video = NULL;
+    ef_video_options_init(&frame_by_frame, sizeof frame_by_frame);
+    frame_by_frame.models = models;
+    frame_by_frame.model_count = 1;
+    assert_status(ef_video_create(&frame_by_frame, NULL, &video, &err), EF_E_UNSUPPORTED,
+                  &err);
+    ck_assert_ptr_nonnull(strstr(err.what, "ef_classify_sequence()"));
     ef_image_free(&img);
     ef_session_free(s);
     ef_session_free(twice);
