@@ -495,8 +495,8 @@ typedef struct ef_classifier_options {
 
 EF_API void ef_classifier_options_init(ef_classifier_options *opt, size_t struct_size);
 
-/* opt->batch is the number of faces scored in one go (rounded up to whole sequences, which
- * all models that take any take of one length); height and width are ignored
+/* opt->batch is the number of faces scored in one go (rounded up to whole
+ * sequences, which are all of one length); height and width are ignored
  * (each model has its own). The arrays are borrowed for the call, the models kept. */
 EF_API ef_status ef_classifier_create(const ef_classifier_options *what,
                                       const ef_options *opt, ef_classifier **out,
