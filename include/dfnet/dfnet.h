@@ -865,8 +865,9 @@ typedef struct ef_video ef_video;
 
 typedef struct ef_video_options {
     size_t struct_size;
-    const ef_model *const *models; /* each with a fake output, none of sequences (for
-                                      those: ef_classify_sequence()); kept              */
+    const ef_model *const *models; /* each with a fake output; kept. Networks of sequences
+                                      are passed over, as if they had no score (for them:
+                                      ef_classify_sequence()), but one must be left     */
     size_t model_count;            /* 1 to 64                                           */
     const ef_model *detector;      /* kept; NULL: each frame is one face                */
     double min_face, thresholds[3], factor, scale; /* see ef_detector_options           */
