@@ -28,7 +28,7 @@ from weights_tools.model_file import Metadata, read_model, write_model
 from weights_tools.random_model import random_tensors
 
 #: Largest difference of a logit from torch's, relative to max(1, largest logit).
-AGREEMENT = 2e-3
+AGREEMENT = 1e-4
 MAPS, LOOK_FROM, LOOK_MARGIN = 8, 0.1, 0.05
 
 
