@@ -77,6 +77,10 @@ class _Allocator(ctypes.Structure):
     _fields_ = (("alloc", c_void_p), ("free", c_void_p), ("user", c_void_p))
 
 
+class _Pool(ctypes.Structure):
+    _fields_ = (("workers", c_int), ("run", c_void_p), ("user", c_void_p))
+
+
 class _Options(ctypes.Structure):
     _fields_ = (
         ("struct_size", c_size_t),
@@ -92,6 +96,7 @@ class _Options(ctypes.Structure):
         ("log_user", c_void_p),
         ("cancel", c_void_p),
         ("cancel_user", c_void_p),
+        ("pool", _Pool),
     )
 
 

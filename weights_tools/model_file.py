@@ -47,8 +47,7 @@ FILTERS = (
     "opencv-cubic",
 )
 
-#: How the scores of the two looks of a WS-DAN network become one.
-LOOKS = ("logits", "probabilities")
+LOOKS = ("logits", "probabilities")  # how the scores of WS-DAN's two looks become one
 
 _DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
@@ -59,11 +58,11 @@ class ModelFileError(ValueError):
 
 @dataclass
 class Metadata:
-    """Everything in a model file but the architecture and the weights (FORMAT.md, section 2).
+    """All of a model file but the architecture and the weights (FORMAT.md, section 2).
 
     Defaults: ImageNet normalisation, the picture squashed to 224 x 224, no labels, no face crop,
-    not a model about faces. `variant` may stay empty for the writer, which then takes the
-    architecture's; `reference_logits` and `xxh3` are filled in by writer and reader.
+    not about faces. `variant` may stay empty for the writer, which then takes the architecture's;
+    `reference_logits` and `xxh3` are filled in by writer and reader.
     """
 
     name: str = ""
@@ -259,9 +258,9 @@ def _crop_texts(meta: Metadata) -> dict[str, str]:
 
 def _network_texts(arch: Architecture) -> dict[str, str]:
     """The optional keys of networks with attention and of sequences."""
-    frames = arch.frames if arch.frames > 1 else 0
-    numbers = {"attention": arch.attention, "gate": arch.gate, "frames": frames}
-    return {f"dfnet.{name}": str(number) for name, number in numbers.items() if number}
+    numbers = {"attention": arch.attention, "gate": arch.gate, "frames": arch.frames}
+    usual = {"frames": 1}
+    return {f"dfnet.{k}": str(n) for k, n in numbers.items() if n != usual.get(k, 0)}
 
 
 def _texts(arch: Architecture, meta: Metadata) -> dict[str, str]:
@@ -897,5 +896,5 @@ def _read_tensors(
 
 
 def metadata_fields() -> tuple[str, ...]:
-    """Names of the fields of Metadata, for tools that print them."""
+    """Of Metadata, for tools that print them."""
     return tuple(f.name for f in fields(Metadata))

@@ -56,6 +56,11 @@ static void print_text(const ef_model *model, const ef_model_info *i)
                    (double)i->temperature);
         else
             printf("%-14s none: not about faces\n", "fake");
+        if (i->maps)
+            printf("%-14s %d maps, %s\n", "attention", i->maps,
+                   i->looks == 2 ? "looks twice" : "looks once");
+        if (i->frames > 1)
+            printf("%-14s %d frames\n", "sequence", i->frames);
         printf("%-14s %d\n%-14s %.3f million\n", "blocks", i->blocks, "multiply-adds",
                (double)i->macs / 1e6);
     }

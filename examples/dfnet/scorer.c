@@ -62,8 +62,8 @@ static int load_planned(struct scorer *s, size_t i, size_t at)
     return st ? complain(s->plan.name, &err) : 0;
 }
 
-/* A picture is no sequence, so the last model, one of n, scores nothing here: said, and let
- * go of. */
+/* A picture is no sequence, so the last model, one of n, scores nothing here: it is let
+ * go of, and that said. */
 static void leave_out_sequence(struct scorer *s, size_t n)
 {
     const size_t at = s->nmodels;

@@ -495,8 +495,8 @@ typedef struct ef_classifier_options {
 
 EF_API void ef_classifier_options_init(ef_classifier_options *opt, size_t struct_size);
 
-/* opt->batch is the number of faces scored in one go (rounded up to whole sequences; models
- * that take them take them of one length); height and width are ignored
+/* opt->batch is the number of faces scored in one go (rounded up to whole
+ * sequences, which are all of one length); height and width are ignored
  * (each model has its own). The arrays are borrowed for the call, the models kept. */
 EF_API ef_status ef_classifier_create(const ef_classifier_options *what,
                                       const ef_options *opt, ef_classifier **out,
@@ -865,7 +865,9 @@ typedef struct ef_video ef_video;
 
 typedef struct ef_video_options {
     size_t struct_size;
-    const ef_model *const *models; /* each with a fake output; kept                     */
+    const ef_model *const *models; /* each with a fake output; kept. Networks of sequences
+                                      are passed over, as if they had no score (for them:
+                                      ef_classify_sequence()), but one must be left     */
     size_t model_count;            /* 1 to 64                                           */
     const ef_model *detector;      /* kept; NULL: each frame is one face                */
     double min_face, thresholds[3], factor, scale; /* see ef_detector_options           */

@@ -177,9 +177,9 @@ static ef_status take_rule(ef_video *v, const ef_rule *given, ef_error *err)
             return dfn_fail(err, EF_E_ARG, "rule", "call ef_rule_init() first");
         v->rule = *given;
         const size_t n = given->model_count;
-        if (n && n != v->nmodels)
+        if (n && n != v->what.model_count)
             return dfn_fail(err, EF_E_ARG, "rule", "is for %zu models, there are %zu", n,
-                            v->nmodels);
+                            v->what.model_count);
         v->rule.struct_size = sizeof v->rule;
         v->rule.weights = v->rule.temperatures = NULL;
         v->rule.shrinks = NULL;
@@ -260,8 +260,16 @@ static ef_status build(ef_video *v, const ef_video_options *w, ef_error *err)
     v->models = dfn_calloc(a, w->model_count * sizeof *v->models);
     if (!v->models)
         return no_memory("models", err);
-    v->nmodels = w->model_count;
-    memcpy(v->models, w->models, v->nmodels * sizeof *v->models);
+    /* A face's frames are scored one by one here, as they come: no sequences. */
+    for (size_t i = 0; i < w->model_count; i++)
+        if (dfn_arch_frames(&w->models[i]->arch) == 1) {
+            v->numbers[v->nmodels] = (uint32_t)i;
+            v->models[v->nmodels++] = w->models[i];
+        }
+    if (!v->nmodels)
+        return dfn_fail(err, EF_E_UNSUPPORTED, "models",
+                        "all take sequences of frames; give the frames of tracks to "
+                        "ef_classify_sequence()");
     ef_status st = add_members(v, w, err);
     if (!st)
         st = take_rule(v, w->rule, err);
@@ -541,7 +549,7 @@ static void score(ef_video *v, const struct dfn_video_member *m, size_t first, s
         const struct dfn_record *r = &v->records[first + i];
         for (size_t k = 0; k < v->nmodels && !st; k++)
             v->scores[(first + i) * v->nmodels + k] =
-                (ef_score){odds[k][i], (uint32_t)k, r->track, r->frame};
+                (ef_score){odds[k][i], v->numbers[k], r->track, r->frame};
         slot_of(v, r->frame)->unscored--;
     }
 }
@@ -772,7 +780,7 @@ size_t ef_video_memory(const ef_video *v)
         return 0;
     size_t bytes = dfn_alloc_cost(sizeof *v) + dfn_crew_bytes(v->crew) +
                    dfn_alloc_cost((size_t)v->nmembers * sizeof *v->members) +
-                   dfn_alloc_cost(v->nmodels * sizeof *v->models) +
+                   dfn_alloc_cost(v->what.model_count * sizeof *v->models) +
                    dfn_alloc_cost(v->nslots * sizeof *v->slots) +
                    dfn_alloc_cost(sizeof *v->tracks) +
                    dfn_alloc_cost(DFN_LOOK_FACES * sizeof *v->links);
@@ -786,9 +794,10 @@ size_t ef_video_memory(const ef_video *v)
     for (uint32_t i = 0; i < v->nslots; i++)
         if (v->slots[i].pixels.data)
             bytes += dfn_alloc_cost(v->slots[i].pixels.size);
-    bytes += v->weights ? dfn_alloc_cost(v->nmodels * sizeof(double)) : 0;
-    bytes += v->temperatures ? dfn_alloc_cost(v->nmodels * sizeof(double)) : 0;
-    bytes += v->shrinks ? dfn_alloc_cost(v->nmodels) : 0;
+    const size_t all = v->what.model_count;
+    bytes += v->weights ? dfn_alloc_cost(all * sizeof(double)) : 0;
+    bytes += v->temperatures ? dfn_alloc_cost(all * sizeof(double)) : 0;
+    bytes += v->shrinks ? dfn_alloc_cost(all) : 0;
     if (v->cap)
         bytes += dfn_alloc_cost(v->cap * sizeof *v->records) +
                  dfn_alloc_cost(v->cap * v->nmodels * sizeof *v->scores);

@@ -55,8 +55,9 @@ struct ef_video {
     ef_rule rule;          /* points into the three below */
     double *weights, *temperatures;
     uint8_t *shrinks;
-    size_t nmodels;
-    const ef_model **models; /* [nmodels], held by the classifiers */
+    size_t nmodels;          /* that score: networks of sequences do not */
+    uint32_t numbers[64];    /* [nmodels], in the rule                   */
+    const ef_model **models; /* [nmodels], held by the classifiers       */
     int nmembers;            /* at least 1: without threads, the caller */
     struct dfn_video_member *members;
     struct dfn_crew *crew;

@@ -344,6 +344,23 @@ static bool value_bytes(const struct dfn_plan *p, int v, size_t *out)
            n <= SIZE_MAX / 4 && (*out = dfn_align_up(n), true);
 }
 
+/* A pointwise step that may disappear into the depthwise step d behind it: nothing is
+ * added to it, it changes nothing, and nobody else reads what it writes. In blocks
+ * without an expand the step in front of d is the project of the block before. */
+static bool can_be_inner(const struct dfn_plan *p, const struct dfn_step *e,
+                         const struct dfn_step *d)
+{
+    if (e->kernel->op != DFN_OP_POINTWISE || d->kernel->op != DFN_OP_DWCONV ||
+        e->out != d->in || e->residual >= 0 || e->gate >= 0)
+        return false;
+    for (int i = 0; i < p->nsteps; i++) {
+        const struct dfn_step *s = &p->steps[i];
+        if (s != d && (s->in == e->out || s->residual == e->out || s->gate == e->out))
+            return false;
+    }
+    return true;
+}
+
 /* Marks the expands whose depthwise convolution does them inside, and allocates scratch
  * memory for these: a part for each thread. */
 static ef_status fuse(struct dfn_plan *p, const ef_options *opt, ef_error *err)
@@ -353,8 +370,7 @@ static ef_status fuse(struct dfn_plan *p, const ef_options *opt, ef_error *err)
     size_t most = 0;
     for (int i = 1; i < p->nsteps; i++) {
         struct dfn_step *e = &p->steps[i - 1], *d = &p->steps[i];
-        if (e->kernel->op != DFN_OP_POINTWISE || d->kernel->op != DFN_OP_DWCONV ||
-            e->out != d->in || !dfn_fused_pays(&d->args.dwconv))
+        if (!can_be_inner(p, e, d) || !dfn_fused_pays(&d->args.dwconv))
             continue;
         const size_t floats = dfn_fused_floats(&d->args.dwconv);
         most = floats > most ? floats : most;

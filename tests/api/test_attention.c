@@ -1,12 +1,13 @@
 /* test_attention.c - networks that look twice, and networks of sequences: what the second
- * look sees and how both become one, against the rules of FORMAT.md written out here; that
- * classifiers do the same; maps that show it. make_models.py wrote the models. */
+ * look sees and how both become one, against the rules of FORMAT.md written out here;
+ * that classifiers do the same; maps that show it. make_models.py wrote the models. */
 #include "lib/api/session.h"
 #include "lib/face/heatmap.h"
 #include "lib/face/look.h"
 #include "tests/api/api.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -422,6 +423,110 @@ START_TEST(pictures_and_sequences_in_one_classifier)
 }
 END_TEST
 
+/* What a video cannot score is missing in its verdict, and the flags say so; the others
+ * keep their numbers in the rule. */
+START_TEST(a_video_passes_sequences_over)
+{
+    ef_error err;
+    ef_image img;
+    ef_model *models[3] = {api_model("sequence", NULL), api_model("looks_sigmoid", NULL),
+                           api_model("looks_logits", NULL)};
+    const double weights[3] = {1, 0.25, 0.75}; /* the first has no score */
+    const ef_options opt = api_native();
+    ef_video_options what;
+    ef_video_result r;
+    ef_video *v = NULL;
+    ef_rule rule;
+    double odds[2];
+    ck_assert(api_picture("scene.ppm", &img));
+    for (int k = 0; k < 2; k++) {
+        ef_classifier *c = api_classifier(models[k + 1], &opt);
+        odds[k] = (double)api_score(c, &img, NULL).logit;
+        ef_classifier_free(c);
+    }
+    ef_rule_init(&rule, EF_RULE_MEAN_LOGIT, sizeof rule);
+    rule.model_count = 3;
+    rule.weights = weights;
+    ef_video_options_init(&what, sizeof what);
+    what.models = (const ef_model *const *)models;
+    what.model_count = 3;
+    what.rule = &rule;
+    assert_status(ef_video_create(&what, &opt, &v, &err), EF_OK, &err);
+    for (int i = 0; i < 9; i++)
+        assert_status(ef_video_add(v, &img, i / 25.0, &err), EF_OK, &err);
+    ef_video_result_init(&r, sizeof r);
+    assert_status(ef_video_finish(v, &r, &err), EF_OK, &err);
+    ck_assert_uint_eq(r.ntracks, 1);
+    ck_assert_uint_eq(r.tracks[0].nfaces, 9);
+    ck_assert(r.tracks[0].flags & EF_COMBINED_PARTIAL);
+    const double want = 0.25 * odds[0] + 0.75 * odds[1];
+    ck_assert_double_eq_tol(r.logit, want, 1e-5 * (1 + fabs(want)));
+    ef_video_free(v);
+    for (int k = 0; k < 3; k++)
+        ef_model_free(models[k]);
+    ef_image_free(&img);
+}
+END_TEST
+
+/* The six shipped pipelines over a clip, stand-ins for their networks: frames that are
+ * faces, cropped, scored and combined as each file says. */
+START_TEST(shipped_pipelines_over_a_clip)
+{
+    static const char *const names[] = {"selimsef",        "wm",           "ntechlab",
+                                        "robustforensics", "icpr2020dfdc", "sbi"};
+    char path[512];
+    ef_error err;
+    ef_image img;
+    ef_pipeline *p = NULL;
+    ef_pipeline_info info;
+    ef_model *models[64] = {NULL};
+    ef_video_options what;
+    ef_video_result r;
+    ef_video *v = NULL;
+    const ef_options opt = api_native();
+    snprintf(path, sizeof path, TEST_SOURCE_ROOT "/examples/pipelines/%s.pipeline",
+             names[_i]);
+    assert_status(ef_pipeline_parse_file(path, NULL, &p, &err), EF_OK, &err);
+    ef_pipeline_info_init(&info, sizeof info);
+    assert_status(ef_pipeline_get_info(p, &info, &err), EF_OK, &err);
+    int sequences = 0;
+    for (size_t i = 0; i < info.model_count; i++) {
+        ef_pipeline_model m;
+        ef_pipeline_model_init(&m, sizeof m);
+        assert_status(ef_pipeline_get_model(p, i, &m, &err), EF_OK, &err);
+        const bool sequence = strstr(m.file, "sequence") != NULL;
+        sequences += sequence;
+        const char *stand_in = sequence                    ? "sequence"
+                               : strstr(m.file, "wsdan")   ? "looks_logits"
+                               : strstr(m.file, "autoatt") ? "looks_sigmoid"
+                                                           : "sigmoid_squash_clamp";
+        assert_status(ef_pipeline_load_model(p, i, api_model_path(stand_in), NULL,
+                                             &models[i], &err),
+                      EF_OK, &err);
+    }
+    ck_assert_int_eq(sequences, _i == 2);
+    ck_assert(api_picture("scene.ppm", &img));
+    ef_video_options_init(&what, sizeof what);
+    assert_status(ef_video_options_plan(&what, p, &err), EF_OK, &err);
+    what.models = (const ef_model *const *)models;
+    what.model_count = info.model_count;
+    assert_status(ef_video_create(&what, &opt, &v, &err), EF_OK, &err);
+    for (int i = 0; i < 12; i++)
+        assert_status(ef_video_add(v, &img, i / 15.0, &err), EF_OK, &err);
+    ef_video_result_init(&r, sizeof r);
+    assert_status(ef_video_finish(v, &r, &err), EF_OK, &err);
+    ck_assert_uint_eq(r.ntracks, 1);
+    ck_assert_uint_eq(r.tracks[0].nfaces, 12);
+    ck_assert(r.verdict != EF_VERDICT_NONE && r.fake > 0 && r.fake < 1);
+    ck_assert_int_eq((r.tracks[0].flags & EF_COMBINED_PARTIAL) != 0, sequences);
+    ef_video_free(v);
+    for (size_t i = 0; i < info.model_count; i++)
+        ef_model_free(models[i]);
+    ef_pipeline_free(p);
+    ef_image_free(&img);
+}
+END_TEST
+
 /* ---- wrong calls, and no memory ---- */
 
 START_TEST(wrong_calls_are_refused)
@@ -474,6 +579,15 @@ START_TEST(wrong_calls_are_refused)
     assert_status(ef_classifier_create(&what, NULL, &both, &err), EF_E_ARG, &err);
     ck_assert_ptr_nonnull(strstr(err.what, "sequences of 4 frames, another one of 3"));
     ck_assert_ptr_null(both);
+    /* Videos are scored frame by frame. */
+    ef_video_options frame_by_frame;
+    ef_video *video = NULL;
+    ef_video_options_init(&frame_by_frame, sizeof frame_by_frame);
+    frame_by_frame.models = models;
+    frame_by_frame.model_count = 2;
+    assert_status(ef_video_create(&frame_by_frame, NULL, &video, &err), EF_E_UNSUPPORTED,
+                  &err);
+    ck_assert_ptr_nonnull(strstr(err.what, "ef_classify_sequence()"));
     ef_image_free(&img);
     ef_session_free(s);
     ef_session_free(twice);
@@ -544,6 +658,8 @@ int main(void)
     tcase_add_test(t, each_map_puts_its_share_where_it_attends);
     tcase_add_test(t, a_sequence_is_scored_together);
     tcase_add_test(t, pictures_and_sequences_in_one_classifier);
+    tcase_add_test(t, a_video_passes_sequences_over);
+    tcase_add_loop_test(t, shipped_pipelines_over_a_clip, 0, 6);
     tcase_add_test(t, wrong_calls_are_refused);
     tcase_add_test(t, no_memory_is_said_and_nothing_leaks);
     suite_add_tcase(s, t);

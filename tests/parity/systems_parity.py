@@ -108,7 +108,10 @@ def compare(kind: containers.Kind, args: argparse.Namespace, folder: Path, rows:
     )
     dtype = np.float16 if kind.half else np.float32
     state |= {name: array.astype(dtype) for name, array in learned.items()}
-    x = pictures(args.inputs * group, size, generator)
+    if kind.maps:  # as attention is after training: few places
+        state["attentions.bn.bias"] = np.full(kind.maps, -2.5, np.float32)
+    inputs = args.inputs or (4 if kind.variant == "b7" else 8)
+    x = pictures(inputs * group, size, generator)
     source = pw.save(folder / "checkpoint.pth", kind.tree(state))
     nets = [unfolded.Network(kind, state, d) for d in (torch.float32, torch.float64)]
     del state, learned
@@ -171,7 +174,7 @@ def main() -> int:
     add = parser.add_argument
     add("--kinds", help="comma-separated containers (default: all)")
     add("--reduced", action="store_true", help="narrow networks, in a minute")
-    add("--inputs", type=int, default=2, help="pictures or sequences for each (default 2)")
+    add("--inputs", type=int, help="pictures or sequences for each (default 8, of B7 4)")
     add("--calibrate", type=int, default=4, help="pictures that statistics come from (default 4)")
     add("--size", type=_size, metavar="HxW", help="instead of each system's own")
     add("--seed", type=int, default=1)

@@ -3,6 +3,7 @@
  * and image of a batch. */
 #include "kernels/cpu.h"
 #include "lib/plan/fuse.h"
+#include "lib/plan/plan.h"
 #include "tests/support/stride.h"
 #include "tests/support/support.h"
 
@@ -134,6 +135,54 @@ START_TEST(only_large_tensors_of_whole_panels_are_fused)
 }
 END_TEST
 
+/* In stage 1 blocks have no expand: there the step in front of a depthwise convolution is
+ * the project of the block before, whose output is a residual, too, and whose gate
+ * changes its input, which two parts must not do. */
+START_TEST(a_project_is_never_inner)
+{
+    static const char stages[] = "mb,3,1,1,32,3,4;mb,3,2,6,48,1,4";
+    static const float zeros[1 << 14];
+    ef_model *m = calloc(1, sizeof *m);
+    struct dfn_plan p;
+    ef_options opt;
+    ef_error err;
+    int inner = 0;
+    ck_assert_ptr_nonnull(m);
+    ef_options_init(&m->opt, sizeof m->opt);
+    ef_options_init(&opt, sizeof opt);
+    m->arch.stem = 64;
+    m->arch.head = 64;
+    m->arch.outputs = 1;
+    assert_status(dfn_arch_parse_stages(stages, strlen(stages), &m->arch, &err), EF_OK,
+                  &err);
+    m->nblocks = dfn_arch_blocks(&m->arch, NULL);
+    m->blocks = calloc((size_t)m->nblocks, sizeof *m->blocks);
+    dfn_arch_blocks(&m->arch, m->blocks);
+    const size_t places = ((size_t)m->nblocks + 1) * DFN_ROLES;
+    m->weights = calloc(places, sizeof *m->weights);
+    for (size_t i = 0; i < places; i++)
+        m->weights[i] = zeros;
+    ck_assert_int_eq(pthread_mutex_init(&m->pack_lock, NULL), 0);
+    opt.gemm = EF_GEMM_NATIVE;
+    opt.height = opt.width = 300;
+    opt.threads = 2;
+    assert_status(dfn_plan_build(m, &opt, &p, &err), EF_OK, &err);
+    for (int i = 0; i < p.nsteps; i++) {
+        inner += p.steps[i].inner;
+        ck_assert_msg(!p.steps[i].inner || strstr(p.steps[i].name, ".expand"),
+                      "%s is done within another step", p.steps[i].name);
+    }
+    ck_assert_int_eq(inner, 1);
+    dfn_plan_free(&p, &opt.allocator);
+    if (m->free_packs)
+        m->free_packs(m);
+    pthread_mutex_destroy(&m->pack_lock);
+    free(m->weights);
+    free(m->blocks);
+    free(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("fuse");
@@ -141,6 +190,7 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_loop_test(t, fused_steps_give_the_same_bits, 0, 150);
     tcase_add_test(t, only_large_tensors_of_whole_panels_are_fused);
+    tcase_add_test(t, a_project_is_never_inner);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
