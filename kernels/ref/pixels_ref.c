@@ -59,8 +59,7 @@ void dfn_u32_area__ref(const void *args, size_t first, size_t last)
             uint64_t sum = 0;
             for (int x = from; x < to; x++)
                 sum += a->sums[(size_t)x * 3 + c];
-            const float mean =
-                (float)(int64_t)sum / (float)a->rows / (float)(to - from);
+            const float mean = (float)(int64_t)sum / (float)a->rows / (float)(to - from);
             a->out[3 * i + c] = (mean - 127.5f) * 0.0078125f;
         }
 }

@@ -81,8 +81,7 @@ static void dfn_area(const struct dfn_area_args *a, size_t first, size_t last)
             sum += x;
         }
         const float columns = (float)n;
-        const dfn_quadf out =
-            (quad_to_float(sum) / rows / columns - 127.5f) * 0.0078125f;
+        const dfn_quadf out = (quad_to_float(sum) / rows / columns - 127.5f) * 0.0078125f;
         if (i + 1 < last)
             memcpy(a->out + 3 * i, &out, sizeof out);
         else

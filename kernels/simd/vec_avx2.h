@@ -143,7 +143,8 @@ typedef float dfn_quadf __attribute__((vector_size(16)));
 /* DFN_VL bytes, without sign. */
 DFN_INLINE dfn_ints vec_widen(const uint8_t *p)
 {
-    return (dfn_ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    return (dfn_ints)_mm256_cvtepu8_epi32(
+        _mm_loadl_epi64((const __m128i *)(const void *)p));
 }
 
 /* The same to bytes, cut to 0..255. */

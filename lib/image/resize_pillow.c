@@ -153,13 +153,13 @@ static void shrink(struct dfn_resize_job *job, const struct axis *x, const struc
         for (int i = done; i < begun; i++) {
             const int tap = k - y->first[i];
             const bool last = tap == y->count[i] - 1;
-            const struct dfn_rows_args args = {
-                .rows = (const void *const[]){p},
-                .weight = y->weight + (ptrdiff_t)i * y->taps + tap,
-                .sums = sums + (size_t)(i % slots) * n,
-                .out = last ? dfn_out_row(job, i) : NULL,
-                .n = 1,
-                .add = tap > 0};
+            const struct dfn_rows_args args = {.rows = (const void *const[]){p},
+                                               .weight = y->weight +
+                                                         (ptrdiff_t)i * y->taps + tap,
+                                               .sums = sums + (size_t)(i % slots) * n,
+                                               .out = last ? dfn_out_row(job, i) : NULL,
+                                               .n = 1,
+                                               .add = tap > 0};
             dfn_resize_run(job, DFN_OP_ROWS_FIXED, &args, 0, n);
             done += last;
         }

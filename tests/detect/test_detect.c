@@ -417,7 +417,8 @@ START_TEST(areas_are_means)
     float out[130 * 3];
     struct dfn_kernels kernels;
     dfn_kernels_init(&kernels, _i % 2 ? dfn_cpu_detect() : 0);
-    const struct dfn_area a = {&img, {x0, y0, w, h}, oh, ow, columns, sums, row, &kernels};
+    const struct dfn_area a = {&img,    {x0, y0, w, h}, oh,  ow,
+                               columns, sums,           row, &kernels};
     dfn_area_columns(w, ow, columns);
     for (int y = 0; y < oh; y++) {
         dfn_area_row(&a, y, out);
