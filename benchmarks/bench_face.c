@@ -18,7 +18,8 @@ static const char help[] =
     "\n"
     "bench_face [OPTION...] [PICTURE]\n"
     "  --detector FILE  (default: the default detector)\n"
-    "  --model FILE     whose crop and resize rule preprocess uses (default: the default\n"
+    "  --model FILE     whose crop and resize rule preprocess uses (default: the "
+    "default\n"
     "                   model)\n"
     "  --threads N      of the detector: 1 (default); 0: one for each CPU\n"
     "  --cpu LEVEL      ref, avx2, avx512, neon or a mask: what kernels may use\n"
@@ -119,8 +120,9 @@ static int resize_once(void *arg)
 
 static void resizes(struct bench *b)
 {
-    static const char *const names[] = {"pillow_box",  "pillow_bilinear", "pillow_bicubic",
-                                        "opencv_area", "opencv_linear",   "opencv_cubic"};
+    static const char *const names[] = {"pillow_box",     "pillow_bilinear",
+                                        "pillow_bicubic", "opencv_area",
+                                        "opencv_linear",  "opencv_cubic"};
     static const int sides[][2] = {
         {LARGE, SMALL}, {SMALL / 2, SMALL}, {2 * SMALL, SMALL}};
     uint8_t *out = malloc((size_t)SMALL * SMALL * 3);
@@ -150,8 +152,8 @@ struct prepare_call {
 static int prepare_once(void *arg)
 {
     const struct prepare_call *c = arg;
-    return ef_model_preprocess(c->model, &c->b->opt, &c->b->img, &c->face, c->out, NULL) !=
-           EF_OK;
+    return ef_model_preprocess(c->model, &c->b->opt, &c->b->img, &c->face, c->out,
+                               NULL) != EF_OK;
 }
 
 static int prepares(const struct bench *b)
@@ -167,7 +169,8 @@ static int prepares(const struct bench *b)
     ef_model_get_info(model, &info, NULL);
     const int least = b->img.height < b->img.width ? b->img.height : b->img.width;
     const float side = (float)least;
-    struct prepare_call c = {b, model, {side / 4, side / 4, side * 0.4f, side * 0.4f}, NULL};
+    struct prepare_call c = {
+        b, model, {side / 4, side / 4, side * 0.4f, side * 0.4f}, NULL};
     c.out = malloc((size_t)info.height * (size_t)info.width * 3 * sizeof *c.out);
     if (c.out)
         report(b, "preprocess/face", prepare_once, &c, 1);

@@ -85,10 +85,9 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
     const int ow = (s->w + s->stride - 1) / s->stride, pad = s->k / 2;
     switch (s->op) {
     case DFN_OP_CONV:
-        a->conv =
-            (struct dfn_conv_args){in, w,  bias,    NULL, out,       s->h, s->w, s->cin,
-                                   oh, ow, s->cout, s->k, s->stride, pad,  pad,  s->act,
-                                   NULL};
+        a->conv = (struct dfn_conv_args){in,        w,      bias, NULL,   out,     s->h,
+                                         s->w,      s->cin, oh,   ow,     s->cout, s->k,
+                                         s->stride, pad,    pad,  s->act, NULL};
         return (size_t)oh;
     case DFN_OP_DWCONV:
         a->dwconv =

@@ -13,6 +13,7 @@
 #include "kernels/pack.h"
 #include "lib/base/attr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -168,6 +169,68 @@ struct dfn_frames_args {
     int frames, pixels, c;
 };
 
+/* ---- pixels: what resizing and the detector's pyramid are made of. R G B bytes; of any
+ * kernel, the results are the same bits. ---- */
+
+/* rowsum: rows of bytes added up.
+ *   out[i] = (add ? out[i] : 0) + sum over r < rows of in[r * stride + i]
+ * An item is a value i. */
+struct dfn_rowsum_args {
+    const uint8_t *in;
+    ptrdiff_t stride; /* bytes from row to row, any sign                                */
+    uint32_t *out;
+    int rows;
+    bool add;
+};
+
+/* area: means of columns of such sums, normalised.
+ *   sum = sum over x, columns[2 i] <= x < columns[2 i + 1], of sums[x][c]
+ *   out[i][c] = ((float)sum / rows / (number of columns) - 127.5) * 0.0078125
+ * each step rounded to float. sums has one float's place behind its last pixel, which is
+ * read and does not count. An item is a pixel i. */
+struct dfn_area_args {
+    const uint32_t *sums; /* [w][3], and one more                                       */
+    const int *columns;   /* [pixels][2]                                                */
+    float *out;           /* [pixels][3]                                                */
+    int rows;
+};
+
+/* taps: weighted sums along a row of pixels.
+ *   out[i][c] = sum over k < count[i] of weight[i * taps + k] * in[first[i] + k][c]
+ * taps_fixed: weights are int32 with 22 bits of fraction, out bytes, rounded half up and
+ * cut to 0..255; the sum fits 32 bits. taps_float: weights and out are float, the order
+ * is that of k, no term is fused. An item is a pixel i. */
+struct dfn_taps_args {
+    const uint8_t *in;    /* [pixels][3]                                                */
+    int pixels;           /* of in; first[i] + count[i] is at most this, and first >= 0 */
+    const int32_t *first; /* [items]                                                    */
+    const int32_t *count; /* [items], or NULL: taps each                                */
+    const void *weight;   /* [items][taps]                                              */
+    int taps;
+    void *out; /* [items][3]                                                            */
+};
+
+/* rows: weighted sums of rows, value by value.
+ *   sum = (add ? sums[i] : 0) + sum over k < n of weight[k] * rows[k][i]
+ *   out[i] = sum as a byte, or if out is NULL sums[i] = sum
+ * rows_fixed: rows are bytes, weights and sums int32 with 22 bits of fraction; a byte is
+ * the sum rounded half up, and what is in sums has that half in it. rows_float: all
+ * float, in the order of k, no term fused, rounded half to even; |sum| < 2^22.
+ * rows_linear: n is 2, rows are floats that hold whole numbers of 19 bits, weights whole
+ * numbers of 11 bits, and a byte is
+ *   ((w0 * (r0 >> 4)) >> 16) + ((w1 * (r1 >> 4)) >> 16), + 2, >> 2.
+ * Bytes are cut to 0..255. An item is a value i. */
+struct dfn_rows_args {
+    const void *const *rows; /* [n]                                                     */
+    const void *weight;      /* [n]                                                     */
+    void *sums;              /* NULL if neither read nor written                        */
+    uint8_t *out;
+    int n;
+    bool add;
+};
+
+#define DFN_FRACTION_BITS 22 /* of the fixed ones                                       */
+
 enum dfn_op {
     DFN_OP_CONV,
     DFN_OP_DWCONV,
@@ -182,6 +245,13 @@ enum dfn_op {
     DFN_OP_ROOTNORM,
     DFN_OP_SCALE,
     DFN_OP_FRAMES,
+    DFN_OP_ROWSUM, /* from here on: pixels                                              */
+    DFN_OP_AREA,
+    DFN_OP_TAPS_FIXED,
+    DFN_OP_TAPS_FLOAT,
+    DFN_OP_ROWS_FIXED,
+    DFN_OP_ROWS_FLOAT,
+    DFN_OP_ROWS_LINEAR,
     DFN_OPS
 };
 

@@ -8,6 +8,7 @@
 #include "lib/base/attr.h"
 
 #include <immintrin.h>
+#include <stdint.h>
 
 #define DFN_VL 8
 #ifndef DFN_VREGS
@@ -131,6 +132,50 @@ DFN_INLINE dfn_vec vec_leaky(dfn_vec x, dfn_vec slope)
 DFN_INLINE dfn_vec vec_swap(dfn_vec x)
 {
     return _mm256_permute_ps(x, 0xb1);
+}
+
+/* Whole numbers: as many lanes as a vector has, and four for the colours of a pixel. The
+ * compiler knows their + - * >>. */
+typedef int32_t dfn_ints __attribute__((vector_size(4 * DFN_VL)));
+typedef int32_t dfn_quad __attribute__((vector_size(16)));
+typedef float dfn_quadf __attribute__((vector_size(16)));
+
+/* DFN_VL bytes, without sign. */
+DFN_INLINE dfn_ints vec_widen(const uint8_t *p)
+{
+    return (dfn_ints)_mm256_cvtepu8_epi32(
+        _mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+
+/* The same to bytes, cut to 0..255. */
+DFN_INLINE void vec_narrow(uint8_t *p, dfn_ints v)
+{
+    const __m256i x = (__m256i)v;
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(words, words));
+}
+
+/* The nearest, half to even. */
+DFN_INLINE dfn_ints vec_to_ints(dfn_vec x)
+{
+    return (dfn_ints)_mm256_cvtps_epi32(x);
+}
+
+DFN_INLINE dfn_quad quad_widen(const uint8_t *p)
+{
+    return (dfn_quad)_mm_cvtepu8_epi32(_mm_loadu_si32(p));
+}
+
+DFN_INLINE void quad_narrow(uint8_t *p, dfn_quad v)
+{
+    const __m128i words = _mm_packs_epi32((__m128i)v, (__m128i)v);
+    _mm_storeu_si32(p, _mm_packus_epi16(words, words));
+}
+
+DFN_INLINE dfn_quadf quad_to_float(dfn_quad v)
+{
+    return (dfn_quadf)_mm_cvtepi32_ps((__m128i)v);
 }
 
 #include "kernels/x86/act_k.h"

@@ -7,6 +7,7 @@
 #include "lib/base/attr.h"
 
 #include <arm_neon.h>
+#include <stdint.h>
 
 #define DFN_VL 4
 #define DFN_VREGS 32
@@ -146,6 +147,52 @@ DFN_INLINE dfn_vec vec_leaky(dfn_vec x, dfn_vec slope)
 DFN_INLINE dfn_vec vec_swap(dfn_vec x)
 {
     return vrev64q_f32(x);
+}
+
+/* Whole numbers: as many lanes as a vector has, and four for the colours of a pixel. The
+ * compiler knows their + - * >>. */
+typedef int32_t dfn_ints __attribute__((vector_size(4 * DFN_VL)));
+typedef int32_t dfn_quad __attribute__((vector_size(16)));
+typedef float dfn_quadf __attribute__((vector_size(16)));
+
+/* DFN_VL bytes, without sign. */
+DFN_INLINE dfn_ints vec_widen(const uint8_t *p)
+{
+    uint32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    const uint16x8_t words = vmovl_u8(vcreate_u8(four));
+    return (dfn_ints)vmovl_u16(vget_low_u16(words));
+}
+
+/* The same to bytes, cut to 0..255. */
+DFN_INLINE void vec_narrow(uint8_t *p, dfn_ints v)
+{
+    const int16x4_t words = vqmovn_s32((int32x4_t)v);
+    const uint8x8_t bytes = vqmovun_s16(vcombine_s16(words, words));
+    const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    __builtin_memcpy(p, &four, sizeof four);
+}
+
+/* The nearest, half to even. */
+DFN_INLINE dfn_ints vec_to_ints(dfn_vec x)
+{
+    return (dfn_ints)vcvtnq_s32_f32(x);
+}
+
+/* A quad is a vector here. */
+DFN_INLINE dfn_quad quad_widen(const uint8_t *p)
+{
+    return vec_widen(p);
+}
+
+DFN_INLINE void quad_narrow(uint8_t *p, dfn_quad v)
+{
+    vec_narrow(p, v);
+}
+
+DFN_INLINE dfn_quadf quad_to_float(dfn_quad v)
+{
+    return (dfn_quadf)vcvtq_f32_s32((int32x4_t)v);
 }
 
 #endif

@@ -158,6 +158,7 @@ ef_status ef_classifier_create(const ef_classifier_options *what, const ef_optio
         return dfn_fail(err, EF_E_NOMEM, "classifier", "no memory for %zu bytes",
                         sizeof *c);
     c->opt = full;
+    c->prepare.work.without = ~full.cpu_mask;
     c->batch = full.batch;
     c->aggregate = what->aggregate;
     const bool own = what->real_below < 0;
@@ -541,7 +542,7 @@ ef_status ef_model_preprocess(const ef_model *model, const ef_options *opt,
     if (st)
         return st;
     const size_t pixels = (size_t)model->meta.height * (size_t)model->meta.width;
-    struct dfn_prepare prepare = {0};
+    struct dfn_prepare prepare = {.work.without = ~full.cpu_mask};
     float *nhwc = dfn_alloc(&full.allocator, pixels * 3 * sizeof *nhwc);
     if (!nhwc)
         return dfn_fail(err, EF_E_NOMEM, "preprocess", "no memory for %zu pixels",

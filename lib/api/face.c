@@ -23,7 +23,7 @@ ef_status ef_model_preprocess_aligned(const ef_model *model, const ef_options *o
     if (model->meta.detector)
         return dfn_fail(err, EF_E_ARG, "model", "is a detector");
     const size_t pixels = (size_t)model->meta.height * (size_t)model->meta.width;
-    struct dfn_prepare prepare = {0};
+    struct dfn_prepare prepare = {.work.without = ~full.cpu_mask};
     float *nhwc = dfn_alloc(&full.allocator, pixels * 3 * sizeof *nhwc);
     if (!nhwc)
         return dfn_fail(err, EF_E_NOMEM, "preprocess", "no memory for %zu pixels",

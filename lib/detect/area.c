@@ -1,8 +1,6 @@
 /* area.c - see area.h. Rows are added up first, which runs along memory, then columns. */
 #include "lib/detect/area.h"
 
-#include <string.h>
-
 static int first_of(int i, int m, int n)
 {
     return (int)((int64_t)i * m / n);
@@ -21,17 +19,24 @@ void dfn_area_columns(int w, int out_w, int *columns)
     }
 }
 
-static void add_row(uint32_t *restrict sums, const uint8_t *restrict row, size_t n)
+/* Sums of the rows first..end-1, all in one go where the picture has them as they are. */
+static void add_rows(const struct dfn_area *a, int first, int end, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        sums[i] += row[i];
-}
-
-/* The sum is exact; two divisions and not one, because that is what the mean over rows
- * and then columns rounds to. */
-static float normalised(uint64_t sum, float rows, float columns)
-{
-    return ((float)(int64_t)sum / rows / columns - 127.5f) * 0.0078125f;
+    const size_t at = (size_t)a->rect.x * 3;
+    struct dfn_rowsum_args args = {
+        .stride = a->img->stride, .out = a->sums, .rows = end - first};
+    dfn_kernel_fn *const run = a->kernels->op[DFN_OP_ROWSUM].run;
+    if (a->img->format == EF_RGB8) {
+        args.in = dfn_image_row(a->img, a->rect.y + first, a->row) + at;
+        run(&args, 0, n);
+        return;
+    }
+    args.rows = 1;
+    for (int i = first; i < end; i++) {
+        args.in = dfn_image_row(a->img, a->rect.y + i, a->row) + at;
+        args.add = i > first;
+        run(&args, 0, n);
+    }
 }
 
 void dfn_area_row(const struct dfn_area *a, int y, float *out)
@@ -39,18 +44,9 @@ void dfn_area_row(const struct dfn_area *a, int y, float *out)
     const int first = first_of(y, a->rect.h, a->out_h);
     const int end = end_of(y, a->rect.h, a->out_h);
     const size_t n = (size_t)a->rect.w * 3;
+    const struct dfn_area_args args = {a->sums, a->columns, out, end - first};
 
-    memset(a->sums, 0, n * sizeof *a->sums);
-    for (int i = first; i < end; i++)
-        add_row(a->sums,
-                dfn_image_row(a->img, a->rect.y + i, a->row) + (size_t)a->rect.x * 3, n);
-    for (int x = 0; x < a->out_w; x++) {
-        const int from = a->columns[2 * x], to = a->columns[2 * x + 1];
-        uint64_t sum[3] = {0};
-        for (int i = from; i < to; i++)
-            for (int c = 0; c < 3; c++)
-                sum[c] += a->sums[(size_t)i * 3 + (size_t)c];
-        for (int c = 0; c < 3; c++)
-            *out++ = normalised(sum[c], (float)(end - first), (float)(to - from));
-    }
+    add_rows(a, first, end, n);
+    a->sums[n] = 0; /* what the kernel reads and drops should have a value */
+    a->kernels->op[DFN_OP_AREA].run(&args, 0, (size_t)a->out_w);
 }

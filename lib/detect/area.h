@@ -6,6 +6,7 @@
 #ifndef DFN_DETECT_AREA_H
 #define DFN_DETECT_AREA_H
 
+#include "kernels/kernels.h"
 #include "lib/image/image.h"
 
 /* One rectangle of a picture on its way to out_h x out_w. */
@@ -14,8 +15,9 @@ struct dfn_area {
     struct dfn_rect rect; /* inside the picture                                         */
     int out_h, out_w;
     const int *columns; /* [out_w][2]: first, end                                       */
-    uint32_t *sums;     /* [rect.w][3], scratch of one thread                           */
+    uint32_t *sums;     /* [rect.w][3] and one more, scratch of one thread              */
     uint8_t *row;       /* [picture width][3], the same                                 */
+    const struct dfn_kernels *kernels;
 };
 
 /* Fills columns [out_w][2] for w input pixels. */

@@ -29,7 +29,7 @@ struct level {
 /* What one thread works with. */
 struct worker {
     float *floats;  /* a P-Net band, or crops and R-Net or O-Net */
-    uint32_t *sums; /* [picture width][3]                        */
+    uint32_t *sums; /* [picture width][3] and one more           */
     uint8_t *row;   /* [picture width][3]                        */
     int *columns;   /* [48][2]                                   */
 };
@@ -73,6 +73,7 @@ ef_status dfn_detector_create(const ef_model *model,
     d->model = model;
     dfn_model_ref(model);
     d->what = *what;
+    d->resize.without = ~opt->cpu_mask;
     ef_status st = dfn_nets_create(model, dfn_cpu_detect() & opt->cpu_mask,
                                    &opt->allocator, &d->nets, err);
     if (!st)
@@ -153,7 +154,7 @@ static void lay_out(struct run *r, struct dfn_carver *c)
     for (int t = 0; t < r->threads; t++) {
         struct worker w;
         w.floats = dfn_carve(c, band > crops ? band : crops, sizeof *w.floats);
-        w.sums = dfn_carve(c, width * 3, sizeof *w.sums);
+        w.sums = dfn_carve(c, width * 3 + 1, sizeof *w.sums);
         w.row = dfn_carve(c, width, 3);
         w.columns = dfn_carve(c, 2 * DFN_ONET_SIDE, sizeof *w.columns);
         if (c->base)
@@ -228,7 +229,8 @@ static void level_part(const void *args, size_t first, size_t last)
                                 .out_w = job->pnet.width,
                                 .columns = r->columns,
                                 .sums = w->sums,
-                                .row = w->row};
+                                .row = w->row,
+                                .kernels = &r->d->nets.kernels};
         const size_t from = share(r, t, rows), to = share(r, t + 1, rows);
         const size_t cells = (size_t)dfn_pnet_cells(job->pnet.width);
         const struct dfn_softmax_args s = {job->pnet.logits, job->pnet.logits, 2};
@@ -398,7 +400,8 @@ static void crop_batch(const struct crop_job *job, const struct worker *w, size_
                                 .out_w = side,
                                 .columns = w->columns,
                                 .sums = w->sums,
-                                .row = w->row};
+                                .row = w->row,
+                                .kernels = &r->d->nets.kernels};
         cut(&r->all[i], r->img, &area.rect);
         dfn_area_columns(area.rect.w, side, w->columns);
         for (int y = 0; y < side; y++, at += side * 3)

@@ -13,6 +13,7 @@
 struct dfn_scratch {
     uint8_t *data;
     size_t size;
+    uint32_t without; /* DFN_CPU_ bits that who works in it must not use; 0: all may be */
 };
 
 /* At least size bytes on DFN_ALIGN, contents undefined; NULL: no memory (old block

@@ -3,6 +3,7 @@
  * Crop rows are [rect.w][3] uint8 R G B. */
 #include "lib/image/resize.h"
 
+#include "kernels/cpu.h"
 #include "lib/base/attr.h"
 #include "lib/base/mem.h"
 
@@ -115,6 +116,7 @@ ef_status dfn_resize(const ef_image *src, const struct dfn_rect *rect,
         return st;
     job.src.direct = src->format == EF_RGB8 && rect->x >= 0 && rect->y >= 0 &&
                      rect->x <= src->width - rect->w && rect->y <= src->height - rect->h;
+    dfn_kernels_init(&job.kernels, dfn_cpu_detect() & ~scratch->without);
     struct dfn_carver need = {0};
     round_of(&job, &need);
     if (need.overflow)

@@ -13,6 +13,7 @@
 #ifndef DFN_IMAGE_RESIZE_H
 #define DFN_IMAGE_RESIZE_H
 
+#include "kernels/kernels.h"
 #include "lib/image/image.h"
 
 /* A crop, read row by row. */
@@ -31,6 +32,7 @@ struct dfn_resize_job {
     uint8_t *out; /* [out_h][out_stride], out_w pixels of 3 bytes each */
     int out_w, out_h;
     size_t out_stride;
+    struct dfn_kernels kernels;
 };
 
 /* Takes blocks out of a scratch buffer in two rounds: with base NULL, dfn_carve() only
@@ -54,6 +56,13 @@ const uint8_t *dfn_source_row(struct dfn_source *s, int y);
 static inline uint8_t *dfn_out_row(const struct dfn_resize_job *job, int y)
 {
     return job->out + (size_t)y * job->out_stride;
+}
+
+/* Items first..last-1 of one of the kernels. */
+static inline void dfn_resize_run(const struct dfn_resize_job *job, enum dfn_op op,
+                                  const void *args, size_t first, size_t last)
+{
+    job->kernels.op[op].run(args, first, last);
 }
 
 /* The families. Each is called twice: with c->base NULL it only carves, then it works. */

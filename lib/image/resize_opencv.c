@@ -62,45 +62,44 @@ static void area_exact(struct dfn_resize_job *job, int fx, int fy, struct dfn_ca
 
 /* ---- area, any factor >= 1 --------------------------------------------------------- */
 
-/* One input pixel's part in one output pixel. */
-struct share {
-    int32_t in, out;
-    float weight;
+/* The shares of input pixels in the output pixels of one axis. An output has at most
+ * ceil(scale) + 2, all of them together at most in + 2 * out. */
+struct shares {
+    int taps;       /* most of one output                                               */
+    int32_t *first; /* [out]                                                            */
+    int32_t *count; /* [out]                                                            */
+    float *weight;  /* [out][taps]                                                      */
 };
 
-/* The shares of one axis by rising output, then input. Each output has at most
- * ceil(scale) + 2, all of them at most in + 2 * out. */
-static int make_shares(struct share *s, int in, int out, double scale)
+static void fill_shares(struct shares *s, int i, int in, double scale)
 {
-    int n = 0;
-    for (int i = 0; i < out; i++) {
-        const double from = i * scale, to = from + scale;
-        const double width = fmin(scale, in - from);
-        int first = (int)ceil(from), last = (int)floor(to);
-        last = last < in - 1 ? last : in - 1;
-        first = first < last ? first : last;
-        if (first - from > 1e-3)
-            s[n++] = (struct share){first - 1, i, (float)((first - from) / width)};
-        for (int k = first; k < last; k++)
-            s[n++] = (struct share){k, i, (float)(1.0 / width)};
-        if (to - last > 1e-3)
-            s[n++] = (struct share){last, i,
-                                    (float)(fmin(fmin(to - last, 1.0), width) / width)};
+    const double from = i * scale, to = from + scale;
+    const double width = fmin(scale, in - from);
+    float *w = s->weight + (size_t)i * (size_t)s->taps;
+    int first = (int)ceil(from), last = (int)floor(to), n = 0;
+    last = last < in - 1 ? last : in - 1;
+    first = first < last ? first : last;
+    s->first[i] = first;
+    if (first - from > 1e-3) {
+        s->first[i] = first - 1;
+        w[n++] = (float)((first - from) / width);
     }
-    return n;
+    for (int k = first; k < last; k++)
+        w[n++] = (float)(1.0 / width);
+    if (to - last > 1e-3)
+        w[n++] = (float)(fmin(fmin(to - last, 1.0), width) / width);
+    s->count[i] = n;
 }
 
-/* row [w][3] -> buf [W][3] */
-static void area_across(const struct share *s, int n, const uint8_t *row, float *buf,
-                        size_t size)
+static void make_shares(struct shares *s, int in, int out, double scale,
+                        struct dfn_carver *c)
 {
-    memset(buf, 0, size * sizeof *buf);
-    for (int k = 0; k < n; k++) {
-        const uint8_t *p = row + (ptrdiff_t)3 * s[k].in;
-        float *b = buf + (ptrdiff_t)3 * s[k].out;
-        for (int ch = 0; ch < 3; ch++)
-            b[ch] += (float)p[ch] * s[k].weight;
-    }
+    s->taps = (int)ceil(scale) + 2;
+    s->first = dfn_carve(c, (size_t)out, sizeof *s->first);
+    s->count = dfn_carve(c, (size_t)out, sizeof *s->count);
+    s->weight = dfn_carve(c, (size_t)out * (size_t)s->taps, sizeof *s->weight);
+    for (int i = 0; c->base && i < out; i++)
+        fill_shares(s, i, in, scale);
 }
 
 static void area_any(struct dfn_resize_job *job, double scale_x, double scale_y,
@@ -108,28 +107,29 @@ static void area_any(struct dfn_resize_job *job, double scale_x, double scale_y,
 {
     const struct dfn_rect *r = &job->src.rect;
     const size_t n = (size_t)job->out_w * 3;
-    struct share *xs = dfn_carve(c, (size_t)r->w + 2 * (size_t)job->out_w, sizeof *xs);
-    struct share *ys = dfn_carve(c, (size_t)r->h + 2 * (size_t)job->out_h, sizeof *ys);
-    float *buf = dfn_carve(c, n, sizeof *buf), *sum = dfn_carve(c, n, sizeof *sum);
-    if (!c->base)
-        return;
-    const int x_count = make_shares(xs, r->w, job->out_w, scale_x);
-    const int y_count = make_shares(ys, r->h, job->out_h, scale_y);
-    for (int k = 0; k < y_count; k++) {
-        const struct share s = ys[k];
-        area_across(xs, x_count, dfn_source_row(&job->src, s.in), buf, n);
-        if (k == 0 || ys[k - 1].out != s.out)
-            for (size_t i = 0; i < n; i++)
-                sum[i] = s.weight * buf[i];
-        else
-            for (size_t i = 0; i < n; i++)
-                sum[i] += s.weight * buf[i];
-        if (k == y_count - 1 || ys[k + 1].out != s.out) {
-            uint8_t *out = dfn_out_row(job, s.out);
-            for (size_t i = 0; i < n; i++)
-                out[i] = round8(sum[i]);
+    struct shares xs, ys;
+    make_shares(&xs, r->w, job->out_w, scale_x, c);
+    make_shares(&ys, r->h, job->out_h, scale_y, c);
+    float *row = dfn_carve(c, n, sizeof *row), *sums = dfn_carve(c, n, sizeof *sums);
+    struct dfn_taps_args across = {.pixels = r->w,
+                                   .first = xs.first,
+                                   .count = xs.count,
+                                   .weight = xs.weight,
+                                   .taps = xs.taps,
+                                   .out = row};
+    for (int i = 0; c->base && i < job->out_h; i++)
+        for (int k = 0; k < ys.count[i]; k++) {
+            const struct dfn_rows_args add = {
+                .rows = (const void *const[]){row},
+                .weight = ys.weight + (size_t)i * (size_t)ys.taps + k,
+                .sums = sums,
+                .out = k == ys.count[i] - 1 ? dfn_out_row(job, i) : NULL,
+                .n = 1,
+                .add = k > 0};
+            across.in = dfn_source_row(&job->src, ys.first[i] + k);
+            dfn_resize_run(job, DFN_OP_TAPS_FLOAT, &across, 0, (size_t)job->out_w);
+            dfn_resize_run(job, DFN_OP_ROWS_FLOAT, &add, 0, n);
         }
-    }
 }
 
 /* ---- linear and cubic -------------------------------------------------------------- */
@@ -200,38 +200,35 @@ static int clamp_index(int i, int n)
     return i < 0 ? 0 : i >= n ? n - 1 : i;
 }
 
-/* row [in][3] -> out [n][3]. Exact for linear: 255 * ONE has 19 bits. */
-static void across(const struct axis *a, const uint8_t *row, float *out, int n)
+/* One output pixel some of whose taps are outside. */
+static void across_border(const struct axis *a, const uint8_t *row, float *out, int i)
 {
-    for (int i = 0; i < n; i++) {
-        float sum[3] = {0};
-        for (int k = 0; k < a->taps; k++) {
-            const uint8_t *p = row + (ptrdiff_t)3 * clamp_index(a->first[i] + k, a->in);
-            const float w = a->weight[(ptrdiff_t)i * a->taps + k];
-            for (int ch = 0; ch < 3; ch++)
-                sum[ch] += (float)p[ch] * w;
-        }
-        memcpy(out + (ptrdiff_t)3 * i, sum, sizeof sum);
+    float sum[3] = {0};
+    for (int k = 0; k < a->taps; k++) {
+        const uint8_t *p = row + (ptrdiff_t)3 * clamp_index(a->first[i] + k, a->in);
+        const float w = a->weight[(ptrdiff_t)i * a->taps + k];
+        for (int ch = 0; ch < 3; ch++)
+            sum[ch] += (float)p[ch] * w;
     }
+    memcpy(out + (ptrdiff_t)3 * i, sum, sizeof sum);
 }
 
-/* Two rows to one with OpenCV's 16-bit products: each row loses 4 bits, each product 16,
- * the sum 2, rounded. */
-static void down_linear(const float *const rows[], const float *w, uint8_t *out, size_t n)
+/* row [in][3] -> out [out_w][3]. Exact for linear: 255 * ONE has 19 bits. */
+static void across(const struct dfn_resize_job *job, const struct axis *a,
+                   const uint8_t *row, float *out)
 {
-    const int32_t w0 = (int32_t)w[0], w1 = (int32_t)w[1];
-    for (size_t i = 0; i < n; i++) {
-        const int32_t v = ((w0 * ((int32_t)rows[0][i] >> 4)) >> 16) +
-                          ((w1 * ((int32_t)rows[1][i] >> 4)) >> 16);
-        out[i] = clamp8((v + 2) >> 2);
-    }
-}
-
-static void down_cubic(const float *const rows[], const float *w, uint8_t *out, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = round8(rows[0][i] * w[0] + rows[1][i] * w[1] + rows[2][i] * w[2] +
-                        rows[3][i] * w[3]);
+    int from = 0, to = job->out_w;
+    while (from < to && a->first[from] < 0)
+        across_border(a, row, out, from++);
+    while (to > from && a->first[to - 1] + a->taps > a->in)
+        across_border(a, row, out, --to);
+    const struct dfn_taps_args args = {.in = row,
+                                       .pixels = a->in,
+                                       .first = a->first,
+                                       .weight = a->weight,
+                                       .taps = a->taps,
+                                       .out = out};
+    dfn_resize_run(job, DFN_OP_TAPS_FLOAT, &args, (size_t)from, (size_t)to);
 }
 
 static void interpolate(struct dfn_resize_job *job, int taps, bool area,
@@ -246,20 +243,21 @@ static void interpolate(struct dfn_resize_job *job, int taps, bool area,
     /* Crop rows below `filled` have been through; the last `taps` of them are there. */
     int filled = 0;
     for (int i = 0; c->base && i < job->out_h; i++) {
-        const float *rows[4];
+        const void *rows[4];
         const int last = clamp_index(y.first[i] + taps - 1, r->h);
         if (filled < last + 1 - taps)
             filled = last + 1 - taps;
         for (; filled <= last; filled++)
-            across(&x, dfn_source_row(&job->src, filled),
-                   ring + (size_t)(filled % taps) * n, job->out_w);
+            across(job, &x, dfn_source_row(&job->src, filled),
+                   ring + (size_t)(filled % taps) * n);
         for (int k = 0; k < taps; k++)
             rows[k] = ring + (size_t)(clamp_index(y.first[i] + k, r->h) % taps) * n;
-        const float *w = y.weight + (ptrdiff_t)i * taps;
-        if (taps == 2)
-            down_linear(rows, w, dfn_out_row(job, i), n);
-        else
-            down_cubic(rows, w, dfn_out_row(job, i), n);
+        const struct dfn_rows_args args = {.rows = rows,
+                                           .weight = y.weight + (ptrdiff_t)i * taps,
+                                           .out = dfn_out_row(job, i),
+                                           .n = taps};
+        dfn_resize_run(job, taps == 2 ? DFN_OP_ROWS_LINEAR : DFN_OP_ROWS_FLOAT, &args, 0,
+                       n);
     }
 }
 

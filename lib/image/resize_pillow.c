@@ -19,9 +19,6 @@
 #include <math.h>
 #include <string.h>
 
-#define FRACTION_BITS 22
-#define HALF ((int32_t)1 << (FRACTION_BITS - 1))
-
 /* The taps of one axis: output i is the sum over k < count[i] of
  * weight[i * taps + k] * in[first[i] + k]. */
 struct axis {
@@ -75,7 +72,7 @@ static double support_of(enum dfn_resample filter, double stretch)
 
 static int32_t to_fixed(double w)
 {
-    const double scaled = w * (double)((int32_t)1 << FRACTION_BITS);
+    const double scaled = w * (double)((int32_t)1 << DFN_FRACTION_BITS);
     return (int32_t)(w < 0 ? scaled - 0.5 : scaled + 0.5);
 }
 
@@ -113,36 +110,18 @@ static void make_axis(struct axis *a, int in, int out, enum dfn_resample filter,
         fill_taps(a, i, in, scale, stretch, filter);
 }
 
-static uint8_t to_pixel(int32_t sum)
+/* in [in pixels][3] -> out [out_w][3] */
+static void across(const struct dfn_resize_job *job, const struct axis *a,
+                   const uint8_t *in, uint8_t *out)
 {
-    /* An arithmetic shift, as gcc and clang define it. */
-    const int32_t v = sum >> FRACTION_BITS;
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-/* in [.][3] -> out [n][3] */
-static void across(const struct axis *a, const uint8_t *in, uint8_t *out, int n)
-{
-    for (int i = 0; i < n; i++) {
-        const uint8_t *p = in + (ptrdiff_t)3 * a->first[i];
-        const int32_t *w = a->weight + (ptrdiff_t)i * a->taps;
-        int32_t r = HALF, g = HALF, b = HALF;
-        for (int k = 0; k < a->count[i]; k++, p += 3) {
-            r += p[0] * w[k];
-            g += p[1] * w[k];
-            b += p[2] * w[k];
-        }
-        out[3 * i] = to_pixel(r);
-        out[3 * i + 1] = to_pixel(g);
-        out[3 * i + 2] = to_pixel(b);
-    }
-}
-
-/* sums [n] += w * row [n] */
-static void add_row(int32_t *sums, const uint8_t *row, int32_t w, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        sums[i] += row[i] * w;
+    const struct dfn_taps_args args = {.in = in,
+                                       .pixels = job->src.rect.w,
+                                       .first = a->first,
+                                       .count = a->count,
+                                       .weight = a->weight,
+                                       .taps = a->taps,
+                                       .out = out};
+    dfn_resize_run(job, DFN_OP_TAPS_FIXED, &args, 0, (size_t)job->out_w);
 }
 
 /* Crop row y after the horizontal pass, if there is one: in to, or where it lies. */
@@ -152,20 +131,8 @@ static const uint8_t *cross(struct dfn_resize_job *job, const struct axis *x, in
     const uint8_t *row = dfn_source_row(&job->src, y);
     if (!x)
         return row;
-    across(x, row, to, job->out_w);
+    across(job, x, row, to);
     return to;
-}
-
-static void begin_sums(int32_t *sums, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        sums[i] = HALF;
-}
-
-static void finish_sums(const int32_t *sums, uint8_t *out, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = to_pixel(sums[i]);
 }
 
 /* Vertical pass with fewer output rows than crop rows. Taps of neighbours overlap: a
@@ -182,22 +149,31 @@ static void shrink(struct dfn_resize_job *job, const struct axis *x, const struc
     for (int k = y->first ? y->first[0] : 0; c->base && done < job->out_h; k++) {
         const uint8_t *p = cross(job, x, k, row);
         for (; begun < job->out_h && y->first[begun] <= k; begun++)
-            begin_sums(sums + (size_t)(begun % slots) * n, n);
-        for (int i = done; i < begun; i++)
-            add_row(sums + (size_t)(i % slots) * n, p,
-                    y->weight[(ptrdiff_t)i * y->taps + k - y->first[i]], n);
-        for (; done < begun && y->first[done] + y->count[done] <= k + 1; done++)
-            finish_sums(sums + (size_t)(done % slots) * n, dfn_out_row(job, done), n);
+            ;
+        for (int i = done; i < begun; i++) {
+            const int tap = k - y->first[i];
+            const bool last = tap == y->count[i] - 1;
+            const struct dfn_rows_args args = {.rows = (const void *const[]){p},
+                                               .weight = y->weight +
+                                                         (ptrdiff_t)i * y->taps + tap,
+                                               .sums = sums + (size_t)(i % slots) * n,
+                                               .out = last ? dfn_out_row(job, i) : NULL,
+                                               .n = 1,
+                                               .add = tap > 0};
+            dfn_resize_run(job, DFN_OP_ROWS_FIXED, &args, 0, n);
+            done += last;
+        }
     }
 }
 
 /* Vertical pass with more output rows than crop rows: at most 2 * 2 + 1 taps. */
+#define ENLARGE_TAPS 5
 static void enlarge(struct dfn_resize_job *job, const struct axis *x,
                     const struct axis *y, struct dfn_carver *c)
 {
     const size_t n = (size_t)job->out_w * 3;
     uint8_t *ring = dfn_carve(c, n * (unsigned)y->taps, sizeof *ring);
-    int32_t *sums = dfn_carve(c, n, sizeof *sums);
+    const void *rows[ENLARGE_TAPS];
     /* Crop rows below `filled` have been through; the last `taps` of them are there. */
     int filled = 0;
     for (int i = 0; c->base && i < job->out_h; i++) {
@@ -208,11 +184,13 @@ static void enlarge(struct dfn_resize_job *job, const struct axis *x,
             if (row != to)
                 memcpy(to, row, n);
         }
-        begin_sums(sums, n);
         for (int k = first; k < end; k++)
-            add_row(sums, ring + (size_t)(k % y->taps) * n,
-                    y->weight[(ptrdiff_t)i * y->taps + k - first], n);
-        finish_sums(sums, dfn_out_row(job, i), n);
+            rows[k - first] = ring + (size_t)(k % y->taps) * n;
+        const struct dfn_rows_args args = {.rows = rows,
+                                           .weight = y->weight + (ptrdiff_t)i * y->taps,
+                                           .out = dfn_out_row(job, i),
+                                           .n = end - first};
+        dfn_resize_run(job, DFN_OP_ROWS_FIXED, &args, 0, n);
     }
 }
 
@@ -232,5 +210,5 @@ void dfn_resize_pillow(struct dfn_resize_job *job, struct dfn_carver *c)
         return;
     }
     for (int i = 0; c->base && i < job->out_h; i++)
-        across(&x, dfn_source_row(&job->src, i), dfn_out_row(job, i), job->out_w);
+        across(job, &x, dfn_source_row(&job->src, i), dfn_out_row(job, i));
 }

@@ -509,6 +509,13 @@ static void connect(struct dfn_plan *p)
             break;
         case DFN_OP_MAXPOOL: /* a detector's: lib/detect */
         case DFN_OP_SOFTMAX:
+        case DFN_OP_ROWSUM: /* of pixels: lib/image and lib/detect */
+        case DFN_OP_AREA:
+        case DFN_OP_TAPS_FIXED:
+        case DFN_OP_TAPS_FLOAT:
+        case DFN_OP_ROWS_FIXED:
+        case DFN_OP_ROWS_FLOAT:
+        case DFN_OP_ROWS_LINEAR:
         case DFN_OPS:
             break;
         }

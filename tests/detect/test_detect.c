@@ -1,6 +1,7 @@
 /* test_detect.c - the face detector against the faces that a numpy implementation of the
  * cascade found (data/faces.txt), its promises about memory, threads and pictures, and
  * its parts: suppression against the definition, areas against sums. */
+#include "kernels/cpu.h"
 #include "lib/detect/area.h"
 #include "lib/detect/detect.h"
 #include "tests/detect/random_mtcnn.h"
@@ -411,10 +412,13 @@ START_TEST(areas_are_means)
     const int y0 = test_random_int(&s, 0, RANDOM_ROWS - h);
     const int ow = test_random_int(&s, 1, 130), oh = test_random_int(&s, 1, 130);
     int columns[2 * 130];
-    uint32_t sums[RANDOM_COLUMNS * 3];
+    uint32_t sums[RANDOM_COLUMNS * 3 + 1];
     uint8_t row[RANDOM_COLUMNS * 3];
     float out[130 * 3];
-    const struct dfn_area a = {&img, {x0, y0, w, h}, oh, ow, columns, sums, row};
+    struct dfn_kernels kernels;
+    dfn_kernels_init(&kernels, _i % 2 ? dfn_cpu_detect() : 0);
+    const struct dfn_area a = {&img,    {x0, y0, w, h}, oh,  ow,
+                               columns, sums,           row, &kernels};
     dfn_area_columns(w, ow, columns);
     for (int y = 0; y < oh; y++) {
         dfn_area_row(&a, y, out);

@@ -3,6 +3,7 @@
 #include "tests/kernel/kcheck.h"
 
 #include <math.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -31,6 +32,20 @@ struct guarded guarded_new(size_t n, uint64_t *state)
           (place == END      ? g.words - n
            : place == MIDDLE ? (size_t)test_random_int(state, 0, ANYWHERE / 2) * 2 + 1
                              : 0);
+    return g;
+}
+
+struct guarded guarded_bytes(size_t n, uint64_t *state)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t inner = (n + page - 1) / page * page;
+    struct guarded g = {.n = n, .map_size = inner + 2 * page};
+    g.map = mmap(NULL, g.map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(g.map, MAP_FAILED);
+    char *first = (char *)g.map + page;
+    ck_assert_int_eq(mprotect(first, inner, PROT_READ | PROT_WRITE), 0);
+    memset(first, 0xff, inner);
+    g.v = (float *)(void *)(test_random_int(state, 0, 1) ? first + inner - n : first);
     return g;
 }
 

@@ -25,6 +25,9 @@ struct guarded {
 struct guarded guarded_new(size_t n, uint64_t *state);
 /* Fails if something before or behind the floats was written. */
 void guarded_check(const struct guarded *g, const char *what);
+/* n bytes in v, all of whose bits are set, at the start or at the end; nothing to check,
+ * the guard pages do. Free it like the others. */
+struct guarded guarded_bytes(size_t n, uint64_t *state);
 void guarded_free(struct guarded *g);
 
 /* Uniform in [-1, 1). */
