@@ -139,6 +139,18 @@ def test_rounded_weights_lose_nothing_in_f16(tmp_path, name):
     assert np.allclose(logits[0], logits[1], atol=2e-5)
 
 
+def test_the_mean_of_weights():
+    states = [lived_in("lite0").state_dict() for _ in range(2)]
+    states[1] = {k: v + 2 if v.is_floating_point() else v + 1 for k, v in states[1].items()}
+    made = export.mean_of(states)
+    for name, value in made.items():
+        expected = states[0][name] + 1  # halfway between, a counter is the last one's
+        assert torch.allclose(value.double(), expected.double(), atol=1e-5), name
+    states[0]["_fc.weight"] = states[0]["_fc.weight"][:, :5]
+    with pytest.raises(ValueError, match="several networks"):
+        export.mean_of(states)
+
+
 def test_the_card_is_added_and_nothing_else(tmp_path):
     source, out, described = (tmp_path / n for n in ("w.pth", "a.safetensors", "b.safetensors"))
     torch.save(lived_in("lite0").state_dict(), source)

@@ -53,6 +53,12 @@ def _curves(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _mean(options: argparse.Namespace) -> int:
+    states = [torch.load(path, weights_only=True) for path in options.weights]
+    torch.save(export.mean_of(states), options.out)
+    return DONE
+
+
 def _round(options: argparse.Namespace) -> int:
     network = measure.network_of(options.weights, options.network)
     export.rounded(network)
@@ -145,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("run", type=Path)
     c.add_argument("-o", "--out", type=Path, required=True, help="PNG file")
 
+    c = add("mean", "mean of the weights of one run at several times")
+    c.add_argument("weights", type=Path, nargs="+")
+    c.add_argument("-o", "--out", type=Path, required=True, help="state dict to write")
+
     c = add("round", "fold and round weights as the model file will hold them")
     c.add_argument("weights", type=Path)
     c.add_argument("-o", "--out", type=Path, required=True, help="state dict to write")
@@ -194,6 +204,7 @@ _COMMANDS = {
     "prepare": _prepare,
     "fit": _fit,
     "curves": _curves,
+    "mean": _mean,
     "round": _round,
     "card": _card,
     "pictures": _export,

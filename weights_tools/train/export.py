@@ -1,9 +1,9 @@
 """What leaves the training code: weights as they will be stored, held-out pictures as files.
 
-Called by the commands `round`, `card` and `pictures`. A model file holds the batch normalisations
-folded into the convolutions, in F16. `rounded` does both to a trained network and writes the
-result back as a network of the same names, so that everything measured afterwards is measured on
-the very numbers that are shipped, and `weights_tools convert --dtype f16` loses nothing.
+Called by the commands `mean`, `round`, `card` and `pictures`. A model file holds the batch
+normalisations folded into the convolutions, in F16. `rounded` does both to a trained network and
+writes the result back as a network of the same names, so that everything measured afterwards is
+measured on the very numbers that are shipped; `weights_tools convert --dtype f16` loses nothing.
 
 `card` writes what people should know into a model file, where `dfnet info` shows it.
 
@@ -29,6 +29,22 @@ _KINDS = {
     "portrait": ("ffhq-real", "sd3-fake"),
     "soft": ("utk-real",),  # reals only
 }
+
+
+def mean_of(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of the weights of one run at several times; counters are the last one's.
+    ValueError if they are of several networks."""
+    if any(
+        {k: v.shape for k, v in s.items()} != {k: v.shape for k, v in states[0].items()}
+        for s in states
+    ):
+        raise ValueError("weights of several networks have no mean")
+    return {
+        name: torch.stack([s[name] for s in states]).mean(0)
+        if value.dtype.is_floating_point
+        else value
+        for name, value in states[-1].items()
+    }
 
 
 def _half(x: torch.Tensor) -> torch.Tensor:
