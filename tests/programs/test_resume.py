@@ -134,6 +134,10 @@ def test_other_runs_are_refused(
         code, error = resume(*arguments)
         assert code == 1 and says in error and error.count(b"\n") == 1, (arguments, error)
         assert results.read_bytes() == whole
+    half = (tmp_path / "half.csv", few, "-w", "-m", tiny, "--shard")
+    assert dfnet("classify", "--resume", *half, "1/2").returncode in (0, 2)
+    done = dfnet("classify", "--resume", *half, "2/2")
+    assert done.returncode == 1 and b"another --shard" in done.stderr
     # What rows do not depend on may change, and the order of options.
     assert resume("-m", tiny, "--whole", "-t", 2, "--jobs", 1, few)[0] == 2
 
