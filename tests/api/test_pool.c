@@ -386,7 +386,7 @@ static void add_up(const void *args, size_t first, size_t last)
     struct sums *s = *(struct sums *const *)args;
     for (size_t i = first; i < last; i++) {
         volatile float tiny = TINY, third = 1.0f / 3, one = 1;
-        s->out[i] = tiny * 1e30f + third * one + 1e7f;
+        s->out[i] = tiny * 1e38f * 1e9f + third * one + 1e7f;
         atomic_fetch_add(&s->done[i], 1);
     }
 }
@@ -398,7 +398,7 @@ static float flushed(void)
     return third * one + 1e7f;
 #else
     volatile float tiny = TINY, third = 1.0f / 3, one = 1;
-    return tiny * 1e30f + third * one + 1e7f;
+    return tiny * 1e38f * 1e9f + third * one + 1e7f;
 #endif
 }
 
