@@ -8,8 +8,8 @@
  *   below /sys/fs/cgroup     /a/b/cpu.max           /cpu/a/b/cpu.cfs_quota_us, _period_us
  *                            /a/cpu.max, /cpu.max   /cpu/a/..., /cpu/...
  *
- * In a container the path may be one of the host's, which is not there; what is mounted at
- * the top is then the container's own group, and the walk ends there. */
+ * In a container the path may be one of the host's, which is not there; what is mounted
+ * at the top is then the container's own group, and the walk ends there. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "lib/base/cpus.h"
 

@@ -1,6 +1,6 @@
 /* test_cpus.c - how many threads "one for each CPU" is (lib/base/cpus.c): the affinity
- * mask, and control groups' quotas in a made-up /proc and /sys. To add a layout of groups,
- * add a row to `layouts`: the files it has, and the CPUs that follow. */
+ * mask, and control groups' quotas in a made-up /proc and /sys. To add a layout of
+ * groups, add a row to `layouts`: the files it has, and the CPUs that follow. */
 #define _GNU_SOURCE /* sched_setaffinity, mkdtemp */
 #include "lib/base/cpus.h"
 #include "tests/support/support.h"
