@@ -68,7 +68,8 @@ static int is_picture(const char *name)
     return 0;
 }
 
-static long walk(const char *folder, ex_file_fn *each, void *user, int depth)
+static long walk(const char *folder, int (*wanted)(const char *path), ex_file_fn *each,
+                 void *user, int depth)
 {
     struct dirent **names;
     long found = 0;
@@ -81,9 +82,10 @@ static long walk(const char *folder, ex_file_fn *each, void *user, int depth)
         if (path && found >= 0 && strcmp(name, ".") && strcmp(name, "..")) {
             snprintf(path, size, "%s/%s", folder, name);
             if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && depth < MAX_DEPTH) {
-                const long below = walk(path, each, user, depth + 1);
+                const long below = walk(path, wanted, each, user, depth + 1);
                 found = below < 0 ? -1 : found + below;
-            } else if (is_picture(name) && !S_ISDIR(st.st_mode)) {
+            } else if (!S_ISDIR(st.st_mode) &&
+                       (is_picture(name) || (wanted && wanted(path)))) {
                 found = each(user, path) ? -1 : found + 1;
             }
         }
@@ -95,12 +97,18 @@ static long walk(const char *folder, ex_file_fn *each, void *user, int depth)
     return found;
 }
 
-long ex_each_picture(const char *path, ex_file_fn *each, void *user)
+long ex_each_file(const char *path, int (*wanted)(const char *path), ex_file_fn *each,
+                  void *user)
 {
     struct stat st;
     if (strcmp(path, "-") && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return walk(path, each, user, 0);
+        return walk(path, wanted, each, user, 0);
     return each(user, path) ? -1 : 1;
+}
+
+long ex_each_picture(const char *path, ex_file_fn *each, void *user)
+{
+    return ex_each_file(path, NULL, each, user);
 }
 
 /* ---- text -------------------------------------------------------------------------- */

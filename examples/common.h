@@ -37,6 +37,10 @@ int ex_cancel(void *unused);
 typedef int ex_file_fn(void *user, const char *path);
 long ex_each_picture(const char *path, ex_file_fn *each, void *user);
 
+/* The same, with every file that wanted(path) says yes to beside the pictures. */
+long ex_each_file(const char *path, int (*wanted)(const char *path), ex_file_fn *each,
+                  void *user);
+
 /* Bytes of the UTF-8 character at s if it is valid and harmless; 0 for invalid UTF-8, for
  * control characters and for those that turn the direction of the text behind them. */
 int ex_safe_length(const unsigned char *s);

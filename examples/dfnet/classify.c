@@ -2,6 +2,7 @@
  * never stops the rest. */
 #define _XOPEN_SOURCE 700
 #include "examples/dfnet/blackbox.h"
+#include "examples/dfnet/clip.h"
 #include "examples/dfnet/commands.h"
 #include "examples/dfnet/escape.h"
 #include "examples/dfnet/inputs.h"
@@ -10,11 +11,14 @@
 #include "examples/dfnet/progress.h"
 #include "examples/dfnet/report.h"
 #include "examples/dfnet/rows.h"
+#include "examples/video/kind.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct run {
     const struct options *o;
@@ -22,6 +26,7 @@ struct run {
     struct rows rows;
     struct report report;
     struct picture_score score;
+    struct clip clip;
     char heatmap[PATH_MAX]; /* of the picture at hand */
     long number;            /* of the picture at hand, from 1 */
     long good, failed;
@@ -150,17 +155,116 @@ static int meets(const struct condition *c, const struct picture_score *p)
                                 : p->fake < c->bound;
 }
 
+/* ---- videos ------------------------------------------------------------------------ */
+
+/* The frame in which the first person has the highest score, for heat map and report. */
+struct best_frame {
+    struct run *r;
+    const char *path;
+    int mapped;
+    ef_status st;
+    ef_error *err;
+};
+
+static int show_best(void *user, uint64_t number, const ef_image *img)
+{
+    struct best_frame *b = user;
+    (void)number;
+    if (b->r->o->heatmap && b->r->score.nfaces) {
+        b->st = write_heatmap(b->r, b->path, img, b->err);
+        b->mapped = !b->st;
+    }
+    if (!b->st)
+        report_picture(&b->r->report, b->path, img, &b->r->score);
+    return 1;
+}
+
+/* 1: the file is no video; else 0 with *st. */
+static int one_video(struct run *r, int fd, const char *path, ef_status *st,
+                     ef_error *err)
+{
+    struct clip *c = &r->clip;
+    struct best_frame best = {r, path, 0, EF_OK, err};
+    c->scorer = &r->scorer;
+    *st = clip_score(c, fd, path, err);
+    if (*st && c->no_video)
+        return 1;
+    clip_as_picture(c, 0, &r->score);
+    if (!*st && (r->o->heatmap || r->o->report) && c->result.frames) {
+        const ef_video_track *t = c->result.tracks;
+        const uint64_t number =
+            c->result.ntracks ? clip_number(c, &t->faces[t->best]) : c->numbers[0];
+        *st = clip_frames(c, fd, &number, 1, show_best, &best, err);
+        *st = *st ? *st : best.st;
+    }
+    if (!*st && !ex_cancel(NULL)) {
+        r->good++;
+        r->met |= meets(&r->o->condition, &r->score);
+        rows_clip(&r->rows, path, c, best.mapped ? r->heatmap : NULL);
+    }
+    return 0;
+}
+
+/* A file to read twice, or -1: the picture decoder shall say what is wrong with it. Pipes
+ * are copied first. */
+static int open_input(struct run *r, const char *path, int *copied, ef_error *err)
+{
+    struct stat st;
+    const int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(0);
+    if (fd < 0 || fstat(fd, &st) || !S_ISFIFO(st.st_mode))
+        return fd;
+    const int copy = clip_spool(fd, r->o->lib.limits.max_file_bytes, err);
+    close(fd);
+    *copied = 1;
+    return copy;
+}
+
+/* 1 and *st, if the file is a video; 0: it is none. */
+static int try_video(struct run *r, int fd, const char *path, ef_status *st,
+                     ef_error *err)
+{
+    ef_error none;
+    struct stat facts;
+    const enum file_kind kind = kind_of_fd(fd);
+    if (kind == KIND_PICTURE || fstat(fd, &facts) || !S_ISREG(facts.st_mode) ||
+        !facts.st_size)
+        return 0;
+    if (reader_possible(&none)) {
+        const off_t at = lseek(fd, 0, SEEK_CUR);
+        const int other = one_video(r, fd, path, st, err);
+        lseek(fd, at, SEEK_SET);
+        return !other;
+    }
+    if (kind != KIND_VIDEO)
+        return 0;
+    *err = none;
+    *st = none.status;
+    return 1;
+}
+
 static int one_picture(void *user, const char *path)
 {
     struct run *r = user;
     ef_image img = {0};
     ef_error err = {EF_OK, 0, "", ""};
+    ef_status st = EF_OK;
     if (ended(r) || check_output(r, path))
         return 1;
     r->number++;
     progress_show(r->good + r->failed, r->failed, path);
-    ef_status st = strcmp(path, "-") ? ef_image_decode_file(path, &r->o->lib, &img, &err)
-                                     : ef_image_decode_fd(0, &r->o->lib, &img, &err);
+    int copied = 0;
+    const int fd = open_input(r, path, &copied, &err);
+    const int video = fd >= 0 && try_video(r, fd, path, &st, &err);
+    if (video || (fd < 0 && err.status)) {
+        if (fd >= 0)
+            close(fd);
+        st = video ? st : err.status;
+        return r->stop ? 1 : st ? fail(r, path, &err) : ended(r);
+    }
+    st = strcmp(path, "-") && !copied ? ef_image_decode_file(path, &r->o->lib, &img, &err)
+                                      : ef_image_decode_fd(fd, &r->o->lib, &img, &err);
+    if (fd >= 0)
+        close(fd);
     if (!st)
         st = scorer_score(&r->scorer, &img, &r->score, &err);
     const int mapped = !st && r->o->heatmap && r->score.nfaces;
@@ -264,6 +368,7 @@ static int resume(struct run *r, const struct options *given)
         code = scorer_load(&r->scorer, &o);
     if (!code)
         code = blackbox_run(&o, &r->scorer, &calls);
+    clip_close(&r->clip);
     scorer_close(&r->scorer);
     return code;
 }
@@ -296,6 +401,7 @@ int run_classify(const struct options *o)
         if (report_close(&r.report, keep) && keep)
             code = EX_ALL_FAILED;
     }
+    clip_close(&r.clip);
     scorer_close(&r.scorer);
     return code;
 }

@@ -2,18 +2,30 @@
 #define _XOPEN_SOURCE 700
 #include "examples/dfnet/inputs.h"
 
+#include "examples/video/kind.h"
+#include "examples/video/reader.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define MAX_NAME 65536
 
+/* In a folder, pictures go by name, as ever, videos by what is in them. Where there is
+ * nothing to read them with, they are no inputs. */
+static int is_video(const char *path)
+{
+    ef_error unused;
+    return kind_of_file(path) == KIND_VIDEO && reader_possible(&unused);
+}
+
 static int one(const char *path, const struct input_calls *calls)
 {
-    const long found = ex_each_picture(path, calls->each, calls->user);
+    const long found = ex_each_file(path, is_video, calls->each, calls->user);
     if (found)
         return found < 0;
-    return calls->bad(calls->user, path, "holds no picture (.jpg .png .bmp .pnm)");
+    return calls->bad(calls->user, path,
+                      "holds no picture (.jpg .png .bmp .pnm) and no video");
 }
 
 int inputs_next(FILE *f, int end, char *name, size_t cap)

@@ -4,6 +4,7 @@
 
 #include "examples/dfnet/escape.h"
 #include "examples/dfnet/fingerprint.h"
+#include "examples/video/choose.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -121,6 +122,14 @@ static int parse_shard(const char *s, struct options *o)
            ex_parse_int(first, 1, o->shards, &o->shard);
 }
 
+static int parse_frames(const char *s, struct options *o)
+{
+    struct choice unused;
+    int number;
+    o->frames = s;
+    return ex_parse_int(s, 1, 1000000, &number) || choose_parse(s, &unused);
+}
+
 static int add_model(struct options *o, const char *path, size_t length, double weight)
 {
     if (o->nmodels == MAX_MODELS || !length)
@@ -206,6 +215,12 @@ static int set_option(struct options *o, const struct option_row *row, const cha
         return o->output = value, *value != 0;
     case OPT_MAX_PIXELS:
         return parse_uint64(value, &o->lib.limits.max_pixels);
+    case OPT_FRAMES:
+        return parse_frames(value, o);
+    case OPT_DETECT_EVERY:
+        return ex_parse_int(value, 1, 16, &o->detect_every);
+    case OPT_TIMEOUT:
+        return ex_parse_int(value, 1, 1000000, &o->timeout);
     case OPT_SIZE:
         return parse_size(value, &o->lib);
     case OPT_BATCH:

@@ -76,7 +76,9 @@ struct options {
     unsigned char given[OPTIONS]; /* how often, at most 255                           */
     uint64_t given_hash;          /* of the options that rows depend on, in any order */
     int nul, top, times, repeat, quiet, help, version;
-    char **args; /* [nargs], the rest of the command line */
+    const char *frames; /* words of examples/video/choose.h, or a number; or NULL */
+    int detect_every, timeout; /* of videos; 0: default */
+    char **args;               /* [nargs], the rest of the command line */
     int nargs;
 };
 

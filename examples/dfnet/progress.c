@@ -1,13 +1,28 @@
 /* progress.c - see progress.h. */
+#define _POSIX_C_SOURCE 200809L
 #include "examples/dfnet/progress.h"
 
 #include "examples/common.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+/* A line is drawn again for a frame only after so long. */
+#define PART_SECONDS 0.2
+
 static int on, shown;
+static long expected, done_now, failed_now;
+static char name[33];
+static double began, drawn;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 void progress_begin(int quiet)
 {
@@ -15,6 +30,57 @@ void progress_begin(int quiet)
     /* A dumb terminal cannot go back to the start of its line. */
     on = !quiet && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     shown = 0;
+    expected = 0;
+    began = now();
+}
+
+int progress_wanted(void)
+{
+    return on;
+}
+
+void progress_expect(long total)
+{
+    expected = total;
+}
+
+/* "3.4 files/s, 2 min left" of `part` files done, once there is something to tell. */
+static void print_rate(double part, double seconds)
+{
+    if (part <= 0 || seconds < 1)
+        return;
+    const double rate = part / seconds;
+    if (rate >= 1)
+        fprintf(stderr, ", %.1f files/s", rate);
+    else
+        fprintf(stderr, ", %.1f s a file", 1 / rate);
+    if ((double)expected <= part)
+        return;
+    const double left = ((double)expected - part) / rate;
+    if (left < 90)
+        fprintf(stderr, ", %.0f s left", left);
+    else if (left < 5400)
+        fprintf(stderr, ", %.0f min left", left / 60);
+    else
+        fprintf(stderr, ", %.1f h left", left / 3600);
+}
+
+static void draw(long frame, long frames)
+{
+    progress_clear();
+    drawn = now();
+    fprintf(stderr, "%ld", done_now);
+    if (expected)
+        fprintf(stderr, " of %ld", expected);
+    fprintf(stderr, " done, %ld failed", failed_now);
+    const double part = frames > 0 ? (double)frame / (double)(frames + 1) : 0;
+    print_rate((double)done_now + part, drawn - began);
+    fputs(": ", stderr);
+    ex_print_text(stderr, name);
+    if (frames > 0)
+        fprintf(stderr, " (frame %ld of %ld)", frame, frames);
+    fflush(stderr);
+    shown = 1;
 }
 
 void progress_show(long done, long failed, const char *path)
@@ -22,13 +88,16 @@ void progress_show(long done, long failed, const char *path)
     if (!on)
         return;
     const char *slash = strrchr(path, '/');
-    char name[33];
     snprintf(name, sizeof name, "%s", slash ? slash + 1 : path);
-    progress_clear();
-    fprintf(stderr, "%ld done, %ld failed: ", done, failed);
-    ex_print_text(stderr, name);
-    fflush(stderr);
-    shown = 1;
+    done_now = done;
+    failed_now = failed;
+    draw(0, 0);
+}
+
+void progress_part(long frame, long frames)
+{
+    if (on && frames > 0 && now() - drawn >= PART_SECONDS)
+        draw(frame, frames);
 }
 
 void progress_clear(void)

@@ -57,8 +57,8 @@ static void print_verdict(const struct rows *r, ef_verdict verdict)
         printf("%-10s", ef_verdict_name(verdict));
 }
 
-static void table_line(const struct rows *r, ef_verdict verdict, double fake,
-                       double logit, const char *face, const char *path)
+void rows_table_line(const struct rows *r, ef_verdict verdict, double fake, double logit,
+                     const char *face, const char *path)
 {
     print_verdict(r, verdict);
     if (verdict == EF_VERDICT_NONE)
@@ -78,15 +78,15 @@ static void table_row(const struct rows *r, const char *path,
         if (!p->whole)
             snprintf(face, sizeof face, "%.6g,%.6g %.6gx%.6g", (double)f->box.x,
                      (double)f->box.y, (double)f->box.w, (double)f->box.h);
-        table_line(r, f->verdict, f->fake, f->logit, face, path);
+        rows_table_line(r, f->verdict, f->fake, f->logit, face, path);
     }
     if (p->nfaces > 1) {
         char all[48];
         snprintf(all, sizeof all, "all %d faces", p->nfaces);
-        table_line(r, p->verdict, p->fake, p->logit, all, path);
+        rows_table_line(r, p->verdict, p->fake, p->logit, all, path);
     }
     if (!p->nfaces && r->scorer->classifiers[0]) {
-        table_line(r, EF_VERDICT_NONE, 0, 0, "no face", path);
+        rows_table_line(r, EF_VERDICT_NONE, 0, 0, "no face", path);
     } else if (!p->nfaces) {
         ex_print_text(stdout, path);
         putchar('\n');
@@ -101,7 +101,7 @@ static void table_row(const struct rows *r, const char *path,
 
 /* ---- JSON -------------------------------------------------------------------------- */
 
-static void json_scores(double fake, double logit, ef_verdict verdict)
+void rows_json_scores(double fake, double logit, ef_verdict verdict)
 {
     printf("\"fake\":%.9g,\"logit\":%.9g,\"verdict\":\"%s\"", fake, logit,
            ef_verdict_name(verdict));
@@ -112,14 +112,14 @@ static void json_face(const struct rows *r, const struct picture_score *p, int i
     const struct scored_face *f = &p->faces[i];
     printf("%s{\"box\":{\"x\":%.9g,\"y\":%.9g,\"w\":%.9g,\"h\":%.9g},", i ? "," : "",
            (double)f->box.x, (double)f->box.y, (double)f->box.w, (double)f->box.h);
-    json_scores(f->fake, f->logit, f->verdict);
+    rows_json_scores(f->fake, f->logit, f->verdict);
     printf(",\"found\":%.9g", (double)f->found);
     if (r->scorer->nmodels > 1) {
         printf(",\"models\":[");
         for (size_t m = 0; m < r->scorer->nmodels; m++) {
             const ef_result *one = &p->results[m * MAX_FACES + (size_t)i];
             printf("%s{\"hash\":\"%s\",", m ? "," : "", r->scorer->infos[m].hash);
-            json_scores((double)one->fake, (double)one->logit, one->verdict);
+            rows_json_scores((double)one->fake, (double)one->logit, one->verdict);
             putchar('}');
         }
         putchar(']');
@@ -138,7 +138,7 @@ static void json_row(const struct rows *r, const char *path,
     putchar(']');
     if (p->nfaces) {
         putchar(',');
-        json_scores(p->fake, p->logit, p->verdict);
+        rows_json_scores(p->fake, p->logit, p->verdict);
     } else {
         printf(",\"verdict\":\"none\"");
     }

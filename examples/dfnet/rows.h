@@ -4,6 +4,7 @@
 #ifndef DFNET_EXAMPLES_DFNET_ROWS_H
 #define DFNET_EXAMPLES_DFNET_ROWS_H
 
+#include "examples/dfnet/clip.h"
 #include "examples/dfnet/scorer.h"
 
 struct rows {
@@ -15,7 +16,14 @@ struct rows {
 void rows_begin(struct rows *r, const struct options *o, const struct scorer *s);
 void rows_score(const struct rows *r, const char *path, const struct picture_score *score,
                 const char *heatmap);
+void rows_clip(const struct rows *r, const char *path, const struct clip *clip,
+               const char *heatmap);
 void rows_error(const struct rows *r, const char *path, const ef_error *err);
+
+/* For clip_rows.c: a line of the table; three members of an object. */
+void rows_table_line(const struct rows *r, ef_verdict verdict, double fake, double logit,
+                     const char *face, const char *path);
+void rows_json_scores(double fake, double logit, ef_verdict verdict);
 
 /* err->where without the picture's name, which the library puts first. */
 const char *rows_where(const char *path, const ef_error *err);

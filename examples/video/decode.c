@@ -147,6 +147,7 @@ static void probe(void)
     int score = 0;
     if (!bytes)
         no_memory();
+    lseek(STDIN_FILENO, 0, SEEK_SET);
     while (data.buf_size < PROBE_BYTES) {
         const int got =
             read_block(NULL, bytes + data.buf_size, PROBE_BYTES - data.buf_size);

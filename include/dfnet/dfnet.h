@@ -949,6 +949,7 @@ typedef struct ef_video_result {
     const ef_video_track *tracks; /* [ntracks], by first frame                          */
     size_t ntracks;
     size_t dropped; /* tracks that least_found left out                                 */
+    double detect_seconds, score_seconds; /* of all threads, spent on faces and scores  */
 } ef_video_result;
 
 EF_API void ef_video_result_init(ef_video_result *result, size_t struct_size);

@@ -1,7 +1,9 @@
 /* video.c - frames to scored faces: the "videos" part of dfnet.h, but for the result. */
 #include "lib/api/video.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/base/pool.h"
 
 #include <errno.h>
 #include <math.h>
@@ -301,6 +303,8 @@ ef_status ef_video_create(const ef_video_options *what, const ef_options *opt,
     v->cancel = full.cancel;
     v->cancel_user = full.cancel_user;
     v->what = *what;
+    if (!full.threads)
+        full.threads = dfn_cpu_count() < 64 ? dfn_cpu_count() : 64;
     v->opt = full;
     if (v->opt.batch > DFN_VIDEO_BATCH)
         v->opt.batch = DFN_VIDEO_BATCH;
@@ -490,6 +494,7 @@ static void look(ef_video *v, struct dfn_video_member *m, struct dfn_slot *s)
     size_t n = 1;
     s->state = DFN_SLOT_LOOKING;
     dfn_crew_unlock(v->crew);
+    const uint64_t begin = dfn_now_ns();
     if (m->detector) {
         st = ef_detect_faces(m->detector, &s->img, s->found, DFN_LOOK_FACES, &n, &err);
         n = n < DFN_LOOK_FACES ? n : DFN_LOOK_FACES;
@@ -500,7 +505,9 @@ static void look(ef_video *v, struct dfn_video_member *m, struct dfn_slot *s)
         s->found[0].box = (ef_box){0, 0, (float)s->img.width, (float)s->img.height};
         s->found[0].score = 1;
     }
+    const uint64_t end = dfn_now_ns();
     dfn_crew_lock(v->crew);
+    v->detect_ns += end - begin;
     if (st)
         fail(v, st, &err);
     s->n = st ? 0 : n;
@@ -535,6 +542,7 @@ static void score(ef_video *v, const struct dfn_video_member *m, size_t first, s
     }
     dfn_crew_unlock(v->crew);
     const int saved = errno; /* log() may touch it */
+    const uint64_t begin = dfn_now_ns();
     for (size_t k = 0; k < v->nmodels && !st; k++) {
         st = dfn_classify_each(m->classifiers[k], images, faces, !m->detector, n, results,
                                &err);
@@ -542,7 +550,9 @@ static void score(ef_video *v, const struct dfn_video_member *m, size_t first, s
             odds[k][i] = log_odds(v->models[k], &results[i]);
     }
     errno = saved;
+    const uint64_t end = dfn_now_ns();
     dfn_crew_lock(v->crew);
+    v->score_ns += end - begin;
     if (st)
         fail(v, st, &err);
     for (size_t i = 0; i < n; i++) {
@@ -610,6 +620,7 @@ static void forget(ef_video *v)
     v->added = v->linked = 0;
     v->first = v->last = 0;
     v->nrecords = v->taken = 0;
+    v->detect_ns = v->score_ns = 0;
     for (uint32_t i = 0; i < v->nslots; i++)
         v->slots[i].unscored = 0;
     dfn_tracks_begin(v->tracks, v->what.min_overlap, v->what.lost);

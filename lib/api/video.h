@@ -78,6 +78,7 @@ struct ef_video {
     ef_score *scores; /* [records][nmodels] */
     size_t nrecords, taken, cap;
     bool full;
+    uint64_t detect_ns, score_ns;
 
     /* Of its result. */
     ef_video_face *faces;

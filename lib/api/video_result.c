@@ -188,6 +188,8 @@ ef_status dfn_video_result(ef_video *v, ef_video_result *out, ef_error *err)
     r.frames = v->added;
     r.first = v->first;
     r.last = v->last;
+    r.detect_seconds = (double)v->detect_ns * 1e-9;
+    r.score_seconds = (double)v->score_ns * 1e-9;
     r.flags = v->full ? EF_VIDEO_FULL : 0;
     dfn_video_result_free(v);
     struct tally *t = dfn_calloc(a, (ntracks + 1) * sizeof *t);

@@ -1,0 +1,275 @@
+/* clip.c - see clip.h. */
+#define _POSIX_C_SOURCE 200809L
+#include "examples/dfnet/clip.h"
+
+#include "examples/dfnet/progress.h"
+#include "examples/video/choose.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BATCH 8
+/* Without a pipeline: a face seen in one or two frames only is more often a mistake of
+ * the detector than a person. */
+#define LEAST_FOUND 3
+
+static ef_status fail(ef_error *err, ef_status status, const char *where,
+                      const char *what)
+{
+    memset(err, 0, sizeof *err);
+    err->status = status;
+    snprintf(err->where, sizeof err->where, "%s", where);
+    snprintf(err->what, sizeof err->what, "%s", what);
+    return status;
+}
+
+/* ---- making ------------------------------------------------------------------------ */
+
+static ef_status check(const struct scorer *s, ef_error *err)
+{
+    char what[sizeof err->what];
+    if (!s->classifiers[0])
+        return fail(err, EF_E_UNSUPPORTED, "model",
+                    "is not about faces; videos need one");
+    if (s->o->nboxes)
+        return fail(err, EF_E_UNSUPPORTED, "--box",
+                    "is for pictures; faces move in videos");
+    if (s->whole || s->detector)
+        return EF_OK;
+    snprintf(what, sizeof what, "no face detector (%.140s)", s->no_detector.what);
+    return fail(err, EF_E_UNSUPPORTED, "face", what);
+}
+
+static ef_status make(struct clip *c, ef_error *err)
+{
+    const struct scorer *s = c->scorer;
+    const ef_model *models[MAX_MODELS];
+    ef_video_options w;
+    ef_options opt = s->o->lib;
+    ef_status st = check(s, err);
+    if (st || c->video)
+        return st;
+    ef_video_options_init(&w, sizeof w);
+    if (s->pipeline)
+        st = ef_video_options_plan(&w, s->pipeline, err);
+    else
+        w.least_found = LEAST_FOUND;
+    for (size_t i = 0; i < s->nmodels; i++)
+        models[i] = s->models[i];
+    w.models = models;
+    w.model_count = s->nmodels;
+    w.detector = s->whole ? NULL : s->detector_model;
+    w.rule = &s->rule;
+    if (s->o->detect_every) {
+        w.detect_every = s->o->detect_every;
+        while ((w.fill + 1) * w.detect_every > 32)
+            w.fill--;
+    }
+    opt.batch = BATCH;
+    return st ? st : ef_video_create(&w, &opt, &c->video, err);
+}
+
+void clip_close(struct clip *c)
+{
+    ef_video_free(c->video);
+    free(c->numbers);
+    memset(c, 0, sizeof *c);
+}
+
+/* ---- which frames ------------------------------------------------------------------ */
+
+static void say_frames(const struct scorer *s, char *words, size_t cap)
+{
+    const ef_pipeline_info *p = &s->plan;
+    if (s->o->frames) {
+        const int plain = strspn(s->o->frames, "0123456789") == strlen(s->o->frames);
+        snprintf(words, cap, "%s%s", plain ? "spread:" : "", s->o->frames);
+    } else if (!s->pipeline) {
+        snprintf(words, cap, "spread:32");
+    } else {
+        switch (p->frames) {
+        case EF_FRAMES_ALL:
+            snprintf(words, cap, "all");
+            break;
+        case EF_FRAMES_SPREAD:
+            snprintf(words, cap, "spread:%u", p->count);
+            break;
+        case EF_FRAMES_STEP:
+            snprintf(words, cap, "every:%u:%u", p->every, p->first);
+            break;
+        case EF_FRAMES_INTERVAL:
+            snprintf(words, cap, "interval:%u", p->count);
+            break;
+        case EF_FRAMES_RATE:
+            snprintf(words, cap, "rate:%.6f", p->rate);
+            break;
+        }
+    }
+}
+
+static struct reader_limits limits_of(const struct options *o)
+{
+    struct reader_limits l = reader_defaults;
+    l.max_pixels = o->lib.limits.max_pixels;
+    if (o->timeout) {
+        l.cpu_seconds = (unsigned)o->timeout;
+        l.wait_seconds = (unsigned)o->timeout;
+        if (l.idle_seconds > l.wait_seconds)
+            l.idle_seconds = l.wait_seconds;
+    }
+    return l;
+}
+
+/* ---- scoring ----------------------------------------------------------------------- */
+
+static int note_number(struct clip *c, size_t frame, uint64_t number)
+{
+    if (frame == c->cap) {
+        const size_t cap = c->cap ? 2 * c->cap : 64;
+        uint64_t *more = realloc(c->numbers, cap * sizeof *more);
+        if (!more)
+            return 0;
+        c->numbers = more;
+        c->cap = cap;
+    }
+    c->numbers[frame] = number;
+    return 1;
+}
+
+static void keep_facts(struct clip *c, const struct video_reader *r)
+{
+    c->total = r->total;
+    c->width = r->width;
+    c->height = r->height;
+    c->seconds = r->seconds;
+    c->cpu_seconds = r->cpu;
+    c->partial = r->partial;
+    memcpy(c->why, r->why, sizeof c->why);
+    c->no_video = r->failure == VIDEO_NOT_ONE;
+}
+
+static ef_status play(struct clip *c, struct video_reader *r, ef_error *err)
+{
+    ef_image frame;
+    uint64_t number;
+    double seconds;
+    int got;
+    for (size_t n = 0; (got = reader_next(r, &frame, &number, &seconds, err)) > 0; n++) {
+        progress_part((long)n + 1, (long)r->count);
+        if (!note_number(c, n, number))
+            return fail(err, EF_E_NOMEM, "video", "no memory for its frames");
+        const ef_status st = ef_video_add(c->video, &frame, seconds, err);
+        if (st)
+            return st;
+    }
+    return got ? err->status : EF_OK;
+}
+
+ef_status clip_score(struct clip *c, int file, const char *path, ef_error *err)
+{
+    const struct reader_limits limits = limits_of(c->scorer->o);
+    struct video_reader r;
+    char words[CHOOSE_WORDS];
+    c->no_video = 0;
+    ef_status st = make(c, err);
+    if (!st)
+        st = ef_video_begin(c->video, err);
+    if (st)
+        return st;
+    say_frames(c->scorer, words, sizeof words);
+    st = reader_open(&r, file, words, &limits, err) ? err->status : play(c, &r, err);
+    ef_video_result_init(&c->result, sizeof c->result);
+    if (!st)
+        st = ef_video_finish(c->video, &c->result, err);
+    keep_facts(c, &r);
+    reader_close(&r);
+    progress_part(0, 0);
+    (void)path;
+    return st;
+}
+
+ef_status clip_frames(const struct clip *c, int file, const uint64_t *numbers, size_t n,
+                      clip_frame_fn *frame, void *user, ef_error *err)
+{
+    const struct reader_limits limits = limits_of(c->scorer->o);
+    struct video_reader r;
+    char words[CHOOSE_WORDS] = "list:";
+    size_t used = strlen(words);
+    ef_image img;
+    uint64_t number;
+    double seconds;
+    int got = 0;
+    for (size_t i = 0; i < n && i < CHOOSE_LIST; i++)
+        used += (size_t)snprintf(words + used, sizeof words - used, "%s%u", i ? "," : "",
+                                 (unsigned)numbers[i]);
+    if (!n)
+        return EF_OK;
+    ef_status st = reader_open(&r, file, words, &limits, err) ? err->status : EF_OK;
+    while (!st && (got = reader_next(&r, &img, &number, &seconds, err)) > 0)
+        if (frame(user, number, &img))
+            break;
+    if (!st && got < 0)
+        st = err->status;
+    reader_close(&r);
+    return st;
+}
+
+/* ---- answers ----------------------------------------------------------------------- */
+
+uint64_t clip_number(const struct clip *c, const ef_video_face *face)
+{
+    return c->numbers[face->frame];
+}
+
+void clip_as_picture(const struct clip *c, size_t track, struct picture_score *out)
+{
+    out->nfaces = 0;
+    out->ntop = 0;
+    out->whole = c->scorer->whole;
+    out->results = c->scorer->results;
+    out->fake = c->result.fake;
+    out->logit = c->result.logit;
+    out->verdict = c->result.verdict;
+    if (track >= c->result.ntracks)
+        return;
+    const ef_video_track *t = &c->result.tracks[track];
+    const ef_video_face *f = &t->faces[t->best];
+    out->nfaces = 1;
+    out->faces[0] =
+        (struct scored_face){f->face.box, f->face.score, f->fake, f->logit, f->verdict};
+}
+
+int clip_spool(int from, uint64_t most, ef_error *err)
+{
+    char block[65536];
+    uint64_t all = 0;
+    FILE *f = tmpfile();
+    const int fd = f ? dup(fileno(f)) : -1;
+    if (f)
+        fclose(f);
+    if (fd < 0) {
+        fail(err, EF_E_IO, "temporary file", strerror(errno));
+        return -1;
+    }
+    for (;;) {
+        const ssize_t n = read(from, block, sizeof block);
+        if (n < 0 && errno == EINTR && !ex_cancel(NULL))
+            continue;
+        all += n > 0 ? (uint64_t)n : 0;
+        const int lost = n > 0 && (all > most || write(fd, block, (size_t)n) != n);
+        if (n < 0 || lost) {
+            if (all > most)
+                fail(err, EF_E_LIMIT, "", "is larger than the limits allow");
+            else
+                fail(err, EF_E_IO, n < 0 ? "" : "temporary file", strerror(errno));
+            close(fd);
+            return -1;
+        }
+        if (!n)
+            break;
+    }
+    lseek(fd, 0, SEEK_SET);
+    return fd;
+}

@@ -1,0 +1,272 @@
+"""Videos through dfnet classify: what a file is, not what it is called; broken files; children that
+die, hang or lie. Clips are made here from the committed photo by the ffmpeg program.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ASTRONAUT, FACE, Run, program
+
+FFMPEG = shutil.which("ffmpeg")
+pytestmark = [
+    pytest.mark.skipif(
+        FFMPEG is None, reason="the ffmpeg program, which makes the clips, is missing"
+    ),
+    pytest.mark.skipif(
+        not (program("dfnet").parent / "dfnet-video").exists(), reason="built without FFmpeg"
+    ),
+]
+# "DFV1", and the message's head of protocol.h: magic, kind, width, height, flags, count, index,
+# total, size, seconds.
+HEAD = "<6I3Qd"
+MAGIC = 0x31564644
+
+
+def ffmpeg(*words: str | Path) -> None:
+    """Runs it; it must succeed."""
+    assert FFMPEG
+    subprocess.run([FFMPEG, "-v", "error", "-y", *map(str, words)], check=True)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of the photo, 25 frames a second, with the index in front."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    ffmpeg("-loop", "1", "-i", ASTRONAUT, "-t", "2", "-vf", "scale=256:192", "-pix_fmt", "yuv420p",
+           "-g", "10", "-movflags", "+faststart", path)  # fmt: skip
+    return path
+
+
+def rows(dfnet: Run, tiny: Path, *words: str | Path, **how: object) -> list[dict]:
+    """The JSON rows of whole frames."""
+    done = dfnet("classify", "-q", "-m", tiny, "--whole", "--json", *words, **how)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def row(dfnet: Run, tiny: Path, *words: str | Path) -> dict:
+    """The only one."""
+    (only,) = rows(dfnet, tiny, *words)
+    return only
+
+
+def frames(one: dict) -> list[int]:
+    """Numbers of the scored frames of the first track."""
+    return [face["frame"] for face in one["tracks"][0]["faces"]]
+
+
+def test_a_video_has_frames_times_tracks_and_a_verdict(dfnet: Run, tiny: Path, clip: Path) -> None:
+    one = row(dfnet, tiny, clip)
+    video = one["video"]
+    assert (video["frames"], video["scored"], video["partial"]) == (50, 32, False)
+    assert (video["width"], video["height"]) == (256, 192)
+    assert video["seconds"] == pytest.approx(2, abs=0.05)
+    assert frames(one) == sorted({i * 49 // 31 for i in range(32)})
+    for face in one["tracks"][0]["faces"]:
+        assert face["seconds"] == pytest.approx(face["frame"] / 25, abs=1e-3)
+        assert 0 <= face["fake"] <= 1
+    assert one["verdict"] == one["tracks"][0]["verdict"] != "none"
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        ("5", [0, 12, 24, 36, 49]),
+        ("1", [0]),
+        ("every:20", [0, 20, 40]),
+        ("every:20:3", [3, 23, 43]),
+        ("time:2", [0, 13, 25, 38]),
+        ("list:1,17", [1, 17]),
+        ("all", list(range(50))),
+    ],
+)
+def test_which_frames(dfnet: Run, tiny: Path, clip: Path, which: str, expected: list[int]) -> None:
+    assert frames(row(dfnet, tiny, "--frames", which, clip)) == expected
+
+
+def test_words_that_choose_nothing(dfnet: Run, clip: Path) -> None:
+    for bad in ("0", "every:0", "some", "time:", "list:3,2", "-1", "spread:1x"):
+        assert dfnet("classify", "--frames", bad, clip).returncode == 1
+
+
+def test_the_name_says_nothing(dfnet: Run, tiny: Path, clip: Path, tmp_path: Path) -> None:
+    for name in ("clip.jpg", "clip", "clip.txt"):
+        shutil.copy(clip, tmp_path / name)
+    shutil.copy(FACE, tmp_path / "face.mp4")
+    found = {Path(one["path"]).name: one for one in rows(dfnet, tiny, tmp_path)}
+    assert set(found) == {"clip.jpg", "clip", "clip.txt"}
+    assert all(one["video"]["frames"] == 50 for one in found.values())
+    assert "faces" in row(dfnet, tiny, tmp_path / "face.mp4")
+
+
+def test_standard_input_and_pipes(dfnet: Run, tiny: Path, clip: Path) -> None:
+    expected = row(dfnet, tiny, clip)
+    words = [program("dfnet"), "classify", "-q", "-m", tiny, "--whole", "--json", "-"]
+    with clip.open("rb") as file:
+        seekable = subprocess.run(words, stdin=file, capture_output=True, check=True)
+    piped = subprocess.run(words, input=clip.read_bytes(), capture_output=True, check=True)
+    for done in (seekable, piped):
+        assert json.loads(done.stdout) | {"path": expected["path"]} == expected
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_turned_as_the_display_matrix_says(
+    dfnet: Run, tiny: Path, clip: Path, tmp_path: Path, degrees: int
+) -> None:
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-i", clip, "-c", "copy", "-metadata:s:v", f"rotate={degrees}", turned)
+    one = row(dfnet, tiny, turned)
+    size = (192, 256) if degrees % 180 else (256, 192)
+    assert (one["video"]["width"], one["video"]["height"]) == size
+    box = one["tracks"][0]["faces"][0]["box"]
+    assert (box["w"], box["h"]) == size
+
+
+def test_variable_rate_keeps_its_times(dfnet: Run, tiny: Path, clip: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.mkv"
+    ffmpeg("-i", clip, "-vf", "setpts=N*N/250/TB", "-vsync", "vfr", odd)
+    one = row(dfnet, tiny, "--frames", "all", odd)
+    times = [face["seconds"] for face in one["tracks"][0]["faces"]]
+    assert times == sorted(times)
+    assert times[-1] - times[-2] > 1.5 * (times[len(times) // 2] - times[len(times) // 2 - 1])
+    shown = row(dfnet, tiny, "--frames", "time:10", odd)
+    gaps = [face["seconds"] for face in shown["tracks"][0]["faces"]]
+    assert len(gaps) < len(times)
+
+
+def test_short_and_empty_and_silent_ones(
+    dfnet: Run, tiny: Path, clip: Path, tmp_path: Path
+) -> None:
+    single, sound, empty = tmp_path / "one.mp4", tmp_path / "sound.mp4", tmp_path / "empty.mp4"
+    ffmpeg("-i", clip, "-frames:v", "1", single)
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", sound)
+    empty.touch()
+    assert frames(row(dfnet, tiny, single)) == [0]
+    assert "no video, only sound" in row(dfnet, tiny, sound)["error"]
+    assert "error" in row(dfnet, tiny, empty)
+
+
+def test_truncated_at_twenty_places(dfnet: Run, tiny: Path, clip: Path, tmp_path: Path) -> None:
+    whole = clip.read_bytes()
+    scored = 0
+    for i in range(1, 21):
+        (tmp_path / f"{i:02}.mp4").write_bytes(whole[: len(whole) * i // 21])
+    for one in rows(dfnet, tiny, *sorted(tmp_path.iterdir())):
+        if "error" in one:
+            continue
+        scored += 1
+        assert one["video"]["partial"] and one["video"]["reason"]
+        assert one["video"]["scored"] >= 1
+    assert scored >= 10
+
+
+def test_junk_is_no_video_and_no_picture(dfnet: Run, tiny: Path, tmp_path: Path) -> None:
+    junk = tmp_path / "junk.mp4"
+    junk.write_bytes(b"junk " * 1000)
+    assert "not a picture of a known kind" in row(dfnet, tiny, junk)["error"]
+
+
+def test_csv_and_report(dfnet: Run, tiny: Path, clip: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = dfnet("classify", "-q", "-m", tiny, "--whole", "--csv", "--report", page, clip)
+    assert done.returncode == 0
+    head, line = csv.reader(done.stdout.decode().splitlines())
+    assert len(head) == len(line)
+    assert line[1] == "1" and line[9] in ("real", "uncertain", "fake")
+    assert line[-1].startswith("video 0.00-")
+    assert "data:image/png" in page.read_text(encoding="utf-8")
+
+
+# ---- children that are not what they should be ----
+
+
+def child(tmp_path: Path, text: str) -> dict[str, str]:
+    """Environment in which this Python text decodes videos."""
+    script = tmp_path / "child"
+    script.write_text(f"#!/usr/bin/python3\n{text}")
+    script.chmod(0o755)
+    return {"DFNET_VIDEO": str(script)}
+
+
+def message(
+    kind: int, *, size: int = 0, width: int = 8, seconds: float = 0, index: int = 0
+) -> bytes:
+    """A head whose other fields are harmless."""
+    return struct.pack(HEAD, MAGIC, kind, width, 8, 0, 1, index, 1, size, seconds)
+
+
+def spoken(*pieces: bytes, then: str = "") -> str:
+    """Python text that writes these bytes."""
+    return f"import os, signal, sys, time\nos.write(1, {b''.join(pieces)!r})\n{then}\n"
+
+
+FRAME = message(2, size=192) + bytes(192)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (spoken(then="os.kill(os.getpid(), 9)"), "was killed"),
+        (spoken(then="os.kill(os.getpid(), signal.SIGXCPU)"), "processor time"),
+        (spoken(then="os.kill(os.getpid(), signal.SIGSYS)"), "what it must not"),
+        (spoken(then="os.abort()"), "crashed"),
+        (spoken(then="sys.exit(3)"), "fell silent"),
+        (spoken(then="time.sleep(60)"), "hung"),
+        (spoken(b"\0" * 56), "another language"),
+        (spoken(message(2, size=192)), "before its beginning"),
+        (spoken(message(1), message(1)), "began twice"),
+        (spoken(message(1), message(2, size=191)), "size is wrong"),
+        (spoken(message(1), message(2, size=2**63)), "size is wrong"),
+        (spoken(message(1, width=0)), "impossible size"),
+        (spoken(message(1, width=2**31)), "impossible size"),
+        (spoken(message(1), message(2, size=192, seconds=float("nan"))), "no number"),
+        (spoken(message(1), FRAME, FRAME), "out of order"),
+        (spoken(message(9)), "something unknown"),
+        (spoken(message(1), message(4, size=201)), "too long"),
+        (spoken(message(3)), "ended before"),
+    ],
+)
+def test_a_child_that_misbehaves_is_a_row(
+    dfnet: Run, tiny: Path, clip: Path, tmp_path: Path, text: str, reason: str
+) -> None:
+    began = time.monotonic()
+    found = rows(dfnet, tiny, "--timeout", "1", clip, FACE, env=child(tmp_path, text))
+    assert reason in found[0]["error"]
+    assert found[1]["faces"], "the run goes on"
+    assert time.monotonic() - began < 50
+
+
+def test_frames_before_a_death_are_scored(
+    dfnet: Run, tiny: Path, clip: Path, tmp_path: Path
+) -> None:
+    text = spoken(message(1), FRAME, then="os.kill(os.getpid(), 9)")
+    (one,) = rows(dfnet, tiny, clip, env=child(tmp_path, text))
+    assert one["video"]["partial"] and "was killed" in one["video"]["reason"]
+    assert frames(one) == [0]
+
+
+def test_words_of_a_child_are_text_from_outside(
+    dfnet: Run, tiny: Path, clip: Path, tmp_path: Path
+) -> None:
+    evil = b"\x1b[31m<script>"
+    text = spoken(message(4, size=len(evil)), evil)
+    (one,) = rows(dfnet, tiny, clip, env=child(tmp_path, text))
+    assert one["error"] == "?[31m<script>"
+
+
+def test_memory_that_does_not_suffice(clip: Path) -> None:
+    """The child says so, or cannot even start; it writes no frame."""
+    for mib in ("1", "100"):
+        with clip.open("rb") as file:
+            done = subprocess.run(
+                [program("dfnet").parent / "dfnet-video", "all", "1000000", mib, "10"],
+                stdin=file, capture_output=True, check=False,
+            )  # fmt: skip
+        assert b"memory" in done.stdout or done.returncode != 0
