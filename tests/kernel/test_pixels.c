@@ -29,7 +29,7 @@ static void random_bytes(struct pcase *c, struct guarded *g)
                                  : test_random_int(&c->state, 0, 255));
 }
 
-/* The items of a call in two parts, the later first; each must leave the other's alone. */
+/* The items of a call in two parts, the later first; each must leave the other's be. */
 static void run_split(struct pcase *c, const void *args, size_t items)
 {
     const size_t cut = (size_t)test_random_int(&c->state, 0, (int)items);

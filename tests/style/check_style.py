@@ -16,7 +16,7 @@ import tree
 
 C = (".c", ".h", ".def")
 TEXT = (*C, ".py", ".build", ".md", ".toml", ".txt", ".in", "dev", ".sh")
-FILE_LINES, FUNCTION_LINES, KERNEL_LINES = 900, 120, 150
+FILE_LINES, FUNCTION_LINES, KERNEL_LINES = 1000, 120, 150
 # Of Python ruff checks the length.
 LINE_LENGTH = {".c": 90, ".h": 90, ".def": 100}
 
