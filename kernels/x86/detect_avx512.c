@@ -1,4 +1,5 @@
-/* detect_avx512.c - max-pooling, PReLU and softmax for AVX-512: simd/detect.h. */
+/* detect_avx512.c - max-pooling, PReLU and softmax for AVX-512, see
+ * kernels/simd/detect.h. */
 #include "kernels/simd/vec_avx512.h"
 
 #include "kernels/simd/detect.h"

@@ -70,6 +70,7 @@ START_TEST(results_are_the_libraries)
         const ef_image img = {pixels,  c.width, c.height, (ptrdiff_t)c.width * 3,
                               EF_RGB8, NULL};
         ef_error err = {0};
+        scratch.without = cases % 2 ? UINT32_MAX : 0; /* with vectors and without */
         assert_status(dfn_resize(&img, &c.rect, (enum dfn_resample)c.filter, pad, out,
                                  c.out_w, c.out_h, (size_t)c.out_w * 3, &scratch, NULL,
                                  &err),
