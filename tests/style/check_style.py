@@ -166,7 +166,7 @@ def self_test() -> int:
         ("cases", False, "lib/a.c", top + "#define F(n) case n: return 1;\n"),
         ("long function", True, "lib/a.c", long_body),
         ("long kernel", False, "kernels/a.c", kernel_body),
-        ("long file", True, "lib/a.c", top + "int x;\n" * 901),
+        ("long file", True, "lib/a.c", top + "int x;\n" * 1001),
         ("sh", True, "dev", "#!/bin/sh\necho \n"),
     ]
     return tree.expect([(name, bad, problems_of(file, text)) for name, bad, file, text in cases])
