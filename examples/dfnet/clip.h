@@ -28,8 +28,8 @@ void clip_close(struct clip *c);
 /* Scores the video in the open, seekable file. No face is no failure. */
 ef_status clip_score(struct clip *c, int file, const char *path, ef_error *err);
 
-/* Decodes again: calls frame() with each of the n rising frame numbers of the file. EF_OK,
- * or what went wrong; frame() returning not 0 ends it. */
+/* Decodes again: calls frame() with each of the n rising frame numbers of the file.
+ * EF_OK, or what went wrong; frame() returning not 0 ends it. */
 typedef int clip_frame_fn(void *user, uint64_t number, const ef_image *img);
 ef_status clip_frames(const struct clip *c, int file, const uint64_t *numbers, size_t n,
                       clip_frame_fn *frame, void *user, ef_error *err);

@@ -1,5 +1,5 @@
-/* clip_rows.c - what classify prints of a video: a line or CSV row for each person, or one
- * JSON object with everything (examples/README.md describes them). */
+/* clip_rows.c - what classify prints of a video: a line or CSV row for each person, or
+ * one JSON object with everything (examples/README.md describes them). */
 #include "examples/dfnet/rows.h"
 
 #include "examples/dfnet/escape.h"

@@ -4,7 +4,7 @@
  *
  *     dfnet-video FRAMES MAX_PIXELS MEMORY_MIB CPU_SECONDS      (FRAMES: choose.h)
  *
- * It gives up its rights (sandbox.h) before it looks at the first byte, has one thread and
+ * It gives up its rights (sandbox.h) before it looks at the first byte, has one thread,
  * opens nothing. Two passes: the first reads the packets' times, so that a frame has a
  * number (its rank by time) and "spread over the length" a meaning, however long the
  * container claims to be; the second decodes what is wanted, and of the rest only what
@@ -376,8 +376,8 @@ static int32_t sign(int32_t v)
     return (v > 0) - (v < 0);
 }
 
-/* The display matrix [3][3]: shown x = a x + c y, y = b x + d y, for a, b in its first row
- * and c, d in its second. Whatever it says is taken as the nearest of eight turns. */
+/* The display matrix [3][3]: shown x = a x + c y, y = b x + d y, for a, b in its first
+ * row and c, d in its second. Whatever it says is taken as the nearest of eight turns. */
 static void take_matrix(struct decoder *d, const uint8_t *data, size_t size)
 {
     int32_t m[9];

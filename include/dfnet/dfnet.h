@@ -130,10 +130,10 @@ typedef enum ef_gemm {
 } ef_gemm;
 
 /* Your allocator. alloc returns NULL when it has nothing; alignment as malloc's is
- * enough. Both are called only from threads that call the library (an ef_video's also from
- * its own, one at a time); a model's also from every thread that makes a session of it, so
- * give it a thread-safe one if you do that. Third-party code below the library (libjpeg,
- * libpng, OpenBLAS) does not use it. */
+ * enough. Both are called only from threads that call the library (an ef_video's also
+ * from its own, one at a time); a model's also from every thread that makes a session of
+ * it, so give it a thread-safe one if you do that. Third-party code below the library
+ * (libjpeg, libpng, OpenBLAS) does not use it. */
 typedef struct ef_allocator {
     void *(*alloc)(void *user, size_t size);
     void (*free)(void *user, void *block);

@@ -3,8 +3,8 @@
  *
  * A look is a frame in which faces were searched. A track is open while it may still be
  * continued: until it was missed in more than `lost` looks in a row. Of an open track its
- * last box and landmarks are kept. In each look, tracks and faces are paired greedily, the
- * most alike first; what no open track takes opens a new one. */
+ * last box and landmarks are kept. In each look, tracks and faces are paired greedily,
+ * the most alike first; what no open track takes opens a new one. */
 #ifndef DFN_VIDEO_TRACK_H
 #define DFN_VIDEO_TRACK_H
 
