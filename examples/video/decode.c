@@ -4,9 +4,9 @@
  *
  *     dfnet-video FRAMES MAX_PIXELS MEMORY_MIB CPU_SECONDS      (FRAMES: choose.h)
  *
- * It gives up its rights (sandbox.h) before it looks at the first byte, has one thread
- * and opens nothing. Two passes: the first reads the packets' times, so that a frame has
- * a number (its rank by time) and "spread over the length" a meaning, however long the
+ * It gives up its rights (sandbox.h) before it looks at the first byte, has one thread,
+ * opens nothing. Two passes: the first reads the packets' times, so that a frame has a
+ * number (its rank by time) and "spread over the length" a meaning, however long the
  * container claims to be; the second decodes what is wanted, and of the rest only what
  * that is predicted from. About 9 bytes a frame of the file are held. */
 #define _POSIX_C_SOURCE 200809L

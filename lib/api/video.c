@@ -364,7 +364,7 @@ void ef_video_free(ef_video *v)
     errno = saved;
 }
 
-/* ---- the work: everything here is under the crew's lock, unless it says otherwise -- */
+/* ---- the work: all of it under the crew's lock, unless it says otherwise ----------- */
 
 static struct dfn_slot *slot_of(const ef_video *v, uint32_t frame)
 {

@@ -2,7 +2,7 @@
  * over items (pool.h). lib/api/video.c has one.
  *
  * Everything that the members share is touched under the lock. Members wait for each
- * other with dfn_crew_wait(), which lets go of the lock, and look again afterwards. */
+ * other with dfn_crew_wait(), which lets go of the lock, and look again behind it. */
 #ifndef DFN_BASE_CREW_H
 #define DFN_BASE_CREW_H
 

@@ -92,7 +92,7 @@ static void close_track(struct dfn_tracks *t, int i)
     t->open[i] = t->open[--t->nopen];
 }
 
-/* Room for one more: closes the track that was missed longest, of equals the oldest. */
+/* Room for one more: closes the track that was missed longest, the oldest of equals. */
 static void make_room(struct dfn_tracks *t)
 {
     int worst = 0;

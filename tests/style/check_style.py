@@ -16,7 +16,9 @@ import tree
 
 C = (".c", ".h", ".def")
 TEXT = (*C, ".py", ".build", ".md", ".toml", ".txt", ".in", "dev", ".sh")
-FILE_LINES, FUNCTION_LINES, KERNEL_LINES = 1000, 120, 150
+FILE_LINES, FUNCTION_LINES, KERNEL_LINES = 900, 120, 150
+# The whole interface is one file, and most of it comments.
+HEADER_LINES = 1200
 # Of Python ruff checks the length.
 LINE_LENGTH = {".c": 90, ".h": 90, ".def": 100}
 
@@ -106,8 +108,9 @@ def problems_of(name: str, text: str) -> list[str]:
     found = line_problems(name, text) + opening_problems(name, text)
     if name.endswith(C):
         found += c_problems(name, text)
-    if name.endswith((*C, ".py")) and text.count("\n") > FILE_LINES:
-        found.append(f"{name}: {text.count(chr(10))} lines, at most {FILE_LINES}")
+    most = HEADER_LINES if name == "include/dfnet/dfnet.h" else FILE_LINES
+    if name.endswith((*C, ".py")) and text.count("\n") > most:
+        found.append(f"{name}: {text.count(chr(10))} lines, at most {most}")
     return found
 
 
@@ -166,7 +169,7 @@ def self_test() -> int:
         ("cases", False, "lib/a.c", top + "#define F(n) case n: return 1;\n"),
         ("long function", True, "lib/a.c", long_body),
         ("long kernel", False, "kernels/a.c", kernel_body),
-        ("long file", True, "lib/a.c", top + "int x;\n" * 1001),
+        ("long file", True, "lib/a.c", top + "int x;\n" * 901),
         ("sh", True, "dev", "#!/bin/sh\necho \n"),
     ]
     return tree.expect([(name, bad, problems_of(file, text)) for name, bad, file, text in cases])
