@@ -5,8 +5,8 @@
 Python: PyAV decodes (32 frames spread over the length, by rank of their times), facenet-pytorch's
 MTCNN finds the faces (one picture after the other, its defaults, as dfnet's), torch runs the
 default model over all crops of a frame at once. dfnet: `dfnet classify --json VIDEO`, the whole
-program. Both have the same processors. Prints seconds (least of the runs; loading of models and libraries is not
-counted for Python, and is for dfnet), the Python stages' shares and the ratio.
+program. Both have the same processors. Prints seconds (least of the runs; loading of models and
+libraries is not counted for Python, and is for dfnet), the Python stages' shares and the ratio.
 
 Needs torch, torchvision, av and facenet-pytorch (`pip install --no-deps`), DFNET_DETECTOR and a
 build. torchvision's compiled suppression is used where it loads; else a stand-in whose time is
