@@ -1,0 +1,163 @@
+"""One video through dfnet and through the same pipeline in Python, in turns.
+
+    python3 -m benchmarks.peers.video_pipeline VIDEO [--runs N] [--threads N]
+
+Python: PyAV decodes (32 frames spread over the length, by rank of their times), facenet-pytorch's
+MTCNN finds the faces (one picture after the other, its defaults, as dfnet's), torch runs the
+default model over all crops of a frame at once. dfnet: `dfnet classify --json VIDEO`, the whole
+program. Both have the same processors. Prints seconds (least of the runs; loading of models and
+libraries is not counted for Python, and is for dfnet), the Python stages' shares and the ratio.
+
+Needs torch, torchvision, av and facenet-pytorch (`pip install --no-deps`), DFNET_DETECTOR and a
+build. torchvision's compiled suppression is used where it loads; else a stand-in whose time is
+not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from weights_tools.model_file import read_model
+from weights_tools.torch_forward import TorchNetwork
+
+ROOT = Path(__file__).resolve().parents[2]
+DFNET = ROOT / "build" / "examples" / "dfnet"
+MODEL = ROOT / "weights_tools" / "models" / "face-lite0.safetensors"
+STAND_IN = {"seconds": 0.0}
+
+
+def stand_in_nms(boxes: torch.Tensor, scores: torch.Tensor, limit: float) -> torch.Tensor:
+    """torchvision.ops.nms in numpy: indices of the kept boxes by falling score."""
+    start = time.perf_counter()
+    b, order, kept = boxes.numpy(), np.argsort(-scores.numpy(), kind="stable"), []
+    area = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    while order.size:
+        i, rest = order[0], order[1:]
+        kept.append(i)
+        sides = np.minimum(b[i, 2:], b[rest, 2:]) - np.maximum(b[i, :2], b[rest, :2])
+        both = np.prod(np.maximum(sides, 0), axis=1)
+        order = rest[~(both / (area[i] + area[rest] - both) > limit)]
+    STAND_IN["seconds"] += time.perf_counter() - start
+    return torch.as_tensor(np.array(kept, np.int64))
+
+
+def detector() -> object:
+    """facenet-pytorch's MTCNN with its defaults, all faces."""
+    keep = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        # A torchvision that fits this torch has declared them already.
+        with contextlib.suppress(RuntimeError):
+            keep.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import torchvision
+
+    try:
+        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (RuntimeError, NotImplementedError):
+        library = torch.library.Library("torchvision", "IMPL")
+        library.impl("nms", stand_in_nms, "CPU")
+        STAND_IN["library"] = library  # type: ignore[assignment]
+        torchvision.ops.boxes._assert_has_ops = lambda: None
+    STAND_IN["names"] = keep  # type: ignore[assignment]
+    from facenet_pytorch import MTCNN
+
+    return MTCNN(keep_all=True, device="cpu")
+
+
+def decode(path: str) -> list[np.ndarray]:
+    """The frames that dfnet takes, too."""
+    with av.open(path) as file:
+        stream = file.streams.video[0]
+        times = sorted(p.pts for p in file.demux(stream) if p.pts is not None)
+    wanted = {times[i * (len(times) - 1) // 31] for i in range(32)}
+    with av.open(path) as file:
+        stream = file.streams.video[0]
+        stream.thread_type = "AUTO"
+        return [f.to_ndarray(format="rgb24") for f in file.decode(stream) if f.pts in wanted]
+
+
+def crop(frame: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
+    """A square with a margin around the box, resized, in the model's normalisation."""
+    from PIL import Image
+
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half = 0.65 * max(box[2] - box[0], box[3] - box[1])
+    picture = Image.fromarray(frame)
+    square = picture.crop((int(x - half), int(y - half), int(x + half), int(y + half)))
+    pixels = np.asarray(square.resize((side, side), Image.Resampling.BICUBIC), np.float32)
+    return (pixels / 255 * 2 - 1).transpose(2, 0, 1)
+
+
+def in_python(path: str, mtcnn: object, network: TorchNetwork, side: int) -> dict[str, float]:
+    """Seconds of each stage."""
+    STAND_IN["seconds"] = 0.0
+    marks = [time.perf_counter()]
+    frames = decode(path)
+    marks.append(time.perf_counter())
+    found = [mtcnn.detect(f)[0] for f in frames]  # type: ignore[attr-defined]
+    marks.append(time.perf_counter())
+    logits = []
+    for frame, boxes in zip(frames, found, strict=True):
+        if boxes is not None:
+            logits.append(network(np.stack([crop(frame, b, side) for b in boxes])))
+    marks.append(time.perf_counter())
+    spent = np.diff(marks)
+    spent[1] -= STAND_IN["seconds"]
+    return {
+        "decode": spent[0], "detect": spent[1], "score": spent[2], "all": float(spent.sum()),
+        "faces": float(sum(len(z) for z in logits)),
+    }  # fmt: skip
+
+
+def in_dfnet(path: str) -> tuple[float, dict]:
+    """Seconds of the whole program, and its row."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [DFNET, "classify", "-q", "--json", path], capture_output=True, check=True
+    )
+    return time.perf_counter() - start, json.loads(done.stdout)
+
+
+def main() -> int:
+    """See the top of the file."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("video")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    arch, tensors, meta = read_model(MODEL)
+    network = TorchNetwork(arch, tensors, meta.padding, torch.float32)
+    mtcnn = detector()
+    python: list[dict[str, float]] = []
+    ours: list[float] = []
+    for _ in range(given.runs):
+        python.append(in_python(given.video, mtcnn, network, meta.input[0]))
+        seconds, row = in_dfnet(given.video)
+        ours.append(seconds)
+    best = min(python, key=lambda p: p["all"])
+    print(f"python {best['all']:.2f} s, {best['faces']:.0f} faces:", end="")
+    print(
+        *(
+            f" {k} {best[k]:.2f} s ({best[k] / best['all']:.0%})"
+            for k in ("decode", "detect", "score")
+        )
+    )
+    tracks = [len(t["faces"]) for t in row["tracks"]]
+    print(f"dfnet  {min(ours):.2f} s, {sum(tracks)} faces in {len(tracks)} tracks")
+    print(f"ratio  {best['all'] / min(ours):.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
