@@ -874,9 +874,7 @@ END_TEST
 
 int main(void)
 {
-    zeros = calloc(ZEROS, sizeof *zeros);
-    shared_block = malloc(SHARED);
-    if (!zeros || !shared_block)
+    if (!(zeros = calloc(ZEROS, sizeof *zeros)) || !(shared_block = malloc(SHARED)))
         return 1;
     Suite *s = suite_create("plan");
     TCase *t = tcase_create("networks");
@@ -897,7 +895,6 @@ int main(void)
     tcase_add_test(t, who_multiplies_matrices);
     suite_add_tcase(s, t);
     const int failed = run_suite(s);
-    free(zeros);
-    free(shared_block);
+    free(zeros), free(shared_block);
     return failed;
 }
