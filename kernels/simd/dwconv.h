@@ -22,13 +22,18 @@
 
 dfn_kernel_fn dfn_f32_dwconv__ref;
 
+#ifndef DFN_DW_X
 #define DFN_DW_X 4
 #define DFN_DW_Y 2
+#endif
+
+/* Whether a whole tile's sums go through the activation in registers: with 16 of them it
+ * is better to have its constants there. */
+#define DFN_DW_DIRECT (DFN_VREGS == 32)
 
 enum dfn_dw_mode {
     DFN_DW_INNER, /* everything exists                                                  */
-    DFN_DW_EDGE,  /* masks say what exists                                              */
-    DFN_DW_TAIL   /* the same, for the last channels, less than a vector, row by row    */
+    DFN_DW_EDGE   /* masks say what exists                                              */
 };
 
 struct dfn_dw_tile {
@@ -45,73 +50,88 @@ struct dfn_dw_tile {
 };
 
 /* Bias and activation of ny rows of nx pixels of one tile, and the sum over its pixels,
- * for n channels from ch. */
+ * for the vector of channels at ch. */
 DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, dfn_vec sum[DFN_DW_Y][DFN_DW_X],
-                           size_t ch, int n, const int ny, const int nx,
-                           const enum dfn_act act)
+                           size_t ch, const int ny, const int nx, const enum dfn_act act)
 {
-    const dfn_vec bias = vec_load_upto(t->bias + ch, n);
+    const dfn_vec bias = vec_load(t->bias + ch);
 #pragma GCC unroll 2
     for (int y = 0; y < ny; y++) {
         float *out = t->out + (size_t)y * t->out_row + ch;
         dfn_vec total = vec_set1(0.0f);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int x = 0; x < nx; x++, out += t->all) {
             const dfn_vec v = vec_act(act, vec_add(sum[y][x], bias));
+            total = vec_add(total, v);
+            vec_store(out, v);
+        }
+        if (t->sums) {
+            float *s = t->sums + (size_t)y * t->all + ch;
+            vec_store(s, vec_add(vec_load(s), total));
+        }
+    }
+}
+
+/* The same for sums that lie in memory, [DFN_DW_Y][DFN_DW_X] vectors. */
+DFN_INLINE void dfn_dw_end_loop(const struct dfn_dw_tile *t, const float *held, size_t ch,
+                                int n, int ny, const enum dfn_act act)
+{
+    const dfn_vec bias = vec_load_upto(t->bias + ch, n);
+    const size_t all = t->all;
+    const int nx = t->nx;
+    for (int y = 0; y < ny; y++, held += DFN_DW_X * DFN_VL) {
+        float *out = t->out + (size_t)y * t->out_row + ch;
+        dfn_vec total = vec_set1(0.0f);
+        for (int x = 0; x < nx; x++, out += all) {
+            const dfn_vec v = vec_act(act, vec_add(vec_load(held + x * DFN_VL), bias));
             total = vec_add(total, v);
             vec_store_upto(out, v, n);
         }
         if (t->sums) {
-            float *s = t->sums + (size_t)y * t->all + ch;
+            float *s = t->sums + (size_t)y * all + ch;
             vec_store_upto(s, vec_add(vec_load_upto(s, n), total), n);
         }
     }
 }
 
-/* The same for sums that lie in memory, one copy for all tiles. */
+/* One copy for all tiles. */
 static void dfn_dw_end_held(const struct dfn_dw_tile *t, const float *held, size_t ch,
                             int n, int ny)
 {
-    dfn_vec sum[DFN_DW_Y][DFN_DW_X];
-    for (int y = 0; y < ny; y++)
-        for (int x = 0; x < t->nx; x++)
-            sum[y][x] = vec_load(held + (y * DFN_DW_X + x) * DFN_VL);
-    dfn_dw_end(t, sum, ch, n, ny, t->nx, t->act);
-}
-
-DFN_INLINE dfn_vec dfn_dw_load(const float *p, int n, const enum dfn_dw_mode mode)
-{
-    return mode == DFN_DW_TAIL ? vec_load_n(p, n) : vec_load(p);
+    if (t->act == DFN_ACT_SWISH)
+        dfn_dw_end_loop(t, held, ch, n, ny, DFN_ACT_SWISH);
+    else if (t->act == DFN_ACT_RELU6)
+        dfn_dw_end_loop(t, held, ch, n, ny, DFN_ACT_RELU6);
+    else
+        dfn_dw_end_loop(t, held, ch, n, ny, t->act);
 }
 
 /* Adds input pixel j of window row i, x, to every output whose window it is in. */
 DFN_INLINE void dfn_dw_spread(dfn_vec sum[DFN_DW_Y][DFN_DW_X], dfn_vec x,
-                              const struct dfn_dw_tile *t, size_t ch, int n, const int i,
-                              const int j, const int k, const int s, const int ny,
-                              const enum dfn_dw_mode mode)
+                              const struct dfn_dw_tile *t, size_t ch, const int i,
+                              const int j, const int k, const int s, const int ny)
 {
 #pragma GCC unroll 2
     for (int oy = 0; oy < ny; oy++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++) {
             const int ky = i - oy * s, kx = j - ox * s;
             if (ky >= 0 && ky < k && kx >= 0 && kx < k)
-                sum[oy][ox] = vec_fma(
-                    x,
-                    dfn_dw_load(t->weight + (size_t)(ky * k + kx) * t->all + ch, n, mode),
-                    sum[oy][ox]);
+                sum[oy][ox] =
+                    vec_fma(x, vec_load(t->weight + (size_t)(ky * k + kx) * t->all + ch),
+                            sum[oy][ox]);
         }
 }
 
-/* One vector of channels of one tile. All but t, ch and n are constants at every call. */
-DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, int n, const int k,
+/* One vector of channels of one tile. All but t and ch are constants at every call. */
+DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, const int k,
                               const int s, const int ny, const enum dfn_dw_mode mode)
 {
     dfn_vec sum[DFN_DW_Y][DFN_DW_X];
 
 #pragma GCC unroll 2
     for (int oy = 0; oy < ny; oy++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++)
             sum[oy][ox] = vec_set1(0.0f);
 #pragma GCC unroll 7
@@ -119,29 +139,28 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, int n, con
         if (mode != DFN_DW_INNER && !(t->rows >> i & 1))
             continue;
         const float *p = t->in + (size_t)i * t->in_row + ch;
-#pragma GCC unroll 11
+#pragma GCC unroll 19
         for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++) {
             if (mode != DFN_DW_INNER && !(t->cols >> j & 1))
                 continue;
-            dfn_dw_spread(sum, dfn_dw_load(p + (size_t)j * t->c, n, mode), t, ch, n, i, j,
-                          k, s, ny, mode);
+            dfn_dw_spread(sum, vec_load(p + (size_t)j * t->c), t, ch, i, j, k, s, ny);
         }
     }
-    if (mode == DFN_DW_INNER && t->act == DFN_ACT_SWISH) {
-        dfn_dw_end(t, sum, ch, n, DFN_DW_Y, DFN_DW_X, DFN_ACT_SWISH);
+    if (DFN_DW_DIRECT && mode == DFN_DW_INNER && t->act == DFN_ACT_SWISH) {
+        dfn_dw_end(t, sum, ch, DFN_DW_Y, DFN_DW_X, DFN_ACT_SWISH);
         return;
     }
-    if (mode == DFN_DW_INNER && t->act == DFN_ACT_RELU6) {
-        dfn_dw_end(t, sum, ch, n, DFN_DW_Y, DFN_DW_X, DFN_ACT_RELU6);
+    if (DFN_DW_DIRECT && mode == DFN_DW_INNER && t->act == DFN_ACT_RELU6) {
+        dfn_dw_end(t, sum, ch, DFN_DW_Y, DFN_DW_X, DFN_ACT_RELU6);
         return;
     }
     float held[DFN_DW_Y * DFN_DW_X * DFN_VL];
 #pragma GCC unroll 2
     for (int oy = 0; oy < ny; oy++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++)
             vec_store(held + (oy * DFN_DW_X + ox) * DFN_VL, sum[oy][ox]);
-    dfn_dw_end_held(t, held, ch, n, ny);
+    dfn_dw_end_held(t, held, ch, DFN_VL, ny);
 }
 
 /* The channels of one tile that fill vectors. */
@@ -149,20 +168,34 @@ DFN_INLINE void dfn_dw_tile(const struct dfn_dw_tile *t, const int k, const int 
                             const int ny, const enum dfn_dw_mode mode)
 {
     for (size_t ch = 0; ch + DFN_VL <= t->c; ch += DFN_VL)
-        dfn_dw_vector(t, ch, DFN_VL, k, s, ny, mode);
+        dfn_dw_vector(t, ch, k, s, ny, mode);
 }
 
-/* The channels that do not, row by row. */
-DFN_INLINE void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int s)
+/* The channels that do not: rarely any, so short code. */
+static void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int s)
 {
     const size_t ch = t->c / DFN_VL * DFN_VL;
-    struct dfn_dw_tile row = *t;
-    for (row.ny = 1; row.out < t->out + (size_t)t->ny * t->out_row;) {
-        dfn_dw_vector(&row, ch, (int)(t->c - ch), k, s, 1, DFN_DW_TAIL);
-        row.in += (size_t)s * t->in_row;
-        row.rows >>= s;
-        row.out += t->out_row;
-        row.sums = row.sums ? row.sums + t->all : NULL;
+    const int n = (int)(t->c - ch);
+    for (int oy = 0; oy < t->ny; oy++) {
+        float held[DFN_DW_X * DFN_VL];
+        for (int ox = 0; ox < t->nx; ox++) {
+            dfn_vec sum = vec_set1(0.0f);
+            for (int ky = 0; ky < k; ky++)
+                for (int kx = 0; kx < k; kx++) {
+                    const int i = oy * s + ky, j = ox * s + kx;
+                    if (!(t->rows >> i & t->cols >> j & 1))
+                        continue;
+                    const float *x =
+                        t->in + (size_t)i * t->in_row + (size_t)j * t->c + ch;
+                    const float *w = t->weight + (size_t)(ky * k + kx) * t->all + ch;
+                    sum = vec_fma(vec_load_n(x, n), vec_load_n(w, n), sum);
+                }
+            vec_store(held + ox * DFN_VL, sum);
+        }
+        struct dfn_dw_tile row = *t;
+        row.out += (size_t)oy * t->out_row;
+        row.sums = t->sums ? t->sums + (size_t)oy * t->all : NULL;
+        dfn_dw_end_held(&row, held, ch, n, 1);
     }
 }
 
@@ -173,7 +206,7 @@ DFN_INLINE void dfn_dw_full(const struct dfn_dw_tile *t, const int k, const int 
 #else
 DFN_INLINE void dfn_dw_full(const struct dfn_dw_tile *t, const int k, const int s)
 {
-    dfn_dw_tile(t, k, s, 2, DFN_DW_INNER);
+    dfn_dw_tile(t, k, s, DFN_DW_Y, DFN_DW_INNER);
 }
 #endif
 
@@ -193,7 +226,7 @@ DFN_INLINE void dfn_dw_tile_of(const struct dfn_dw_tile *t, enum dfn_dw_form for
         dfn_dw_full(t, k, s);
         break;
     case DFN_DW_CUT:
-        dfn_dw_tile(t, k, s, 2, DFN_DW_EDGE);
+        dfn_dw_tile(t, k, s, DFN_DW_Y, DFN_DW_EDGE);
         break;
     case DFN_DW_SINGLE:
         dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);
@@ -267,7 +300,9 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
         t.out = out + (ptrdiff_t)x * all;
         const bool inner =
             t.rows == all_rows && t.nx == DFN_DW_X && t.cols == (1u << wide) - 1;
-        fn(&t, ny == 1 ? DFN_DW_SINGLE : inner ? DFN_DW_FULL : DFN_DW_CUT);
+        fn(&t, inner && ny == DFN_DW_Y ? DFN_DW_FULL
+               : ny == 1               ? DFN_DW_SINGLE
+                                       : DFN_DW_CUT);
         if (t.c % DFN_VL)
             fn(&t, DFN_DW_REST);
     }

@@ -13,6 +13,9 @@
 #define DFN_PW_MANY (DFN_VREGS == 32 ? 20 : 1)
 #endif
 
+/* A tile of fewer sums goes through memory: it is a rest, and each way is much code. */
+#define DFN_PW_FEWEST (DFN_VREGS == 32 ? 14 : 8)
+
 /* The ways out of registers; everything else goes through memory. */
 enum dfn_pw_way {
     DFN_PW_PLAIN,
@@ -131,7 +134,7 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
             for (int j = 0; j < cols; j++)
                 sum[r][j] = vec_add(vec_load(held + (r * cols + j) * DFN_VL), sum[r][j]);
     }
-    switch (dfn_pw_way_of(g, at)) {
+    switch (rows * cols < DFN_PW_FEWEST ? DFN_PW_HELD : dfn_pw_way_of(g, at)) {
     case DFN_PW_PLAIN:
         dfn_pw_out(g, at, sum, rows, cols, DFN_PW_PLAIN);
         break;
