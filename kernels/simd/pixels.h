@@ -62,6 +62,8 @@ static void dfn_area_long(const struct dfn_area_args *a, size_t i)
     }
 }
 
+typedef uint32_t dfn_uquad __attribute__((vector_size(16)));
+
 static void dfn_area(const struct dfn_area_args *a, size_t first, size_t last)
 {
     const float rows = (float)a->rows;
@@ -70,7 +72,7 @@ static void dfn_area(const struct dfn_area_args *a, size_t first, size_t last)
     for (size_t i = first; i < last; i++) {
         const int from = a->columns[2 * i], n = a->columns[2 * i + 1] - from;
         const uint32_t *p = a->sums + (size_t)from * 3;
-        dfn_quad sum, x;
+        dfn_uquad sum, x; /* the fourth lane is no sum of this pixel's, and may wrap */
         if (n > most) {
             dfn_area_long(a, i);
             continue;
@@ -81,7 +83,8 @@ static void dfn_area(const struct dfn_area_args *a, size_t first, size_t last)
             sum += x;
         }
         const float columns = (float)n;
-        const dfn_quadf out = (quad_to_float(sum) / rows / columns - 127.5f) * 0.0078125f;
+        const dfn_quadf out =
+            (quad_to_float((dfn_quad)sum) / rows / columns - 127.5f) * 0.0078125f;
         if (i + 1 < last)
             memcpy(a->out + 3 * i, &out, sizeof out);
         else
