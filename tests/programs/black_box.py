@@ -134,7 +134,8 @@ def disturbed(
     How often it was killed before its end.
     """
     rng = random.Random(seed)
-    moments = sorted(rng.randrange(files) for _ in range(kills))
+    # Not at the very end, where a quick run is over before it can be killed.
+    moments = sorted(rng.randrange(max(1, files * 9 // 10)) for _ in range(kills))
     killed = 0
     for lines in moments:
         # A new random point if the run was quicker than the killer.
