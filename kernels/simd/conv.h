@@ -26,6 +26,8 @@ DFN_INLINE void dfn_finish_as(const struct dfn_finish *f,
                               const enum dfn_act act, const bool leaky)
 {
     dfn_vec bias[DFN_TILE_COLUMNS / DFN_VL], slope[DFN_TILE_COLUMNS / DFN_VL];
+    for (int j = 0; j < DFN_TILE_COLUMNS / DFN_VL; j++)
+        bias[j] = slope[j] = vec_set1(0.0f);
     for (int j = 0, n = f->columns; n > 0; j++, n -= DFN_VL) {
         const int lanes = n < DFN_VL ? n : DFN_VL;
         bias[j] = vec_load_upto(f->bias + j * DFN_VL, lanes);
