@@ -7,16 +7,31 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #define MAX_NAME 65536
 
-/* In a folder, pictures go by name, as ever, videos by what is in them. Where there is
- * nothing to read them with, they are no inputs. */
+static int named_video(const char *path)
+{
+    static const char *const endings[] = {".mp4",  ".m4v", ".mov",  ".avi", ".mkv",
+                                          ".webm", ".mpg", ".mpeg", ".wmv", ".flv"};
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (!strcasecmp(dot, endings[i]))
+            return 1;
+    return 0;
+}
+
+/* In a folder, pictures go by name, as ever, videos by what is in them, or by name: a
+ * damaged one fails, it does not vanish. Where there is nothing to read them with, they
+ * are no inputs. */
 static int is_video(const char *path)
 {
     ef_error unused;
-    return kind_of_file(path) == KIND_VIDEO && reader_possible(&unused);
+    const enum file_kind kind = kind_of_file(path);
+    return (kind == KIND_VIDEO || (kind == KIND_UNKNOWN && named_video(path))) &&
+           reader_possible(&unused);
 }
 
 static int one(const char *path, const struct input_calls *calls)

@@ -420,6 +420,19 @@ def test_detector_and_heatmaps(dfnet: Run, tiny: Path, tmp_path: Path) -> None:
     assert b"another model" in dfnet(*command, ASTRONAUT, "/no", FACE).stderr
 
 
+def test_a_damaged_clip_does_not_vanish(dfnet: Run, tiny: Path, few: Path, tmp_path: Path) -> None:
+    """In a folder, too, where what a file holds says nothing."""
+    program("dfnet-video")
+    black_box.make_pictures(tmp_path / "f", 3, 0, 2)
+    for name, content in (("a.mp4", b""), ("b.MOV", b"x"), ("part0/c.mkv", b"no clip")):
+        (tmp_path / "f" / name).write_bytes(content)
+    results = tmp_path / "r.csv"
+    done = dfnet("classify", "-w", "-m", tiny, "--resume", results, tmp_path / "f")
+    rows = {Path(r["path"]).name: r for r in table(results)}
+    assert done.returncode == 2 and len(rows) == 6
+    assert all(rows[name]["error"] for name in ("a.mp4", "b.MOV", "c.mkv"))
+
+
 def test_memory_does_not_grow(tiny: Path, tmp_path: Path) -> None:
     command = [str(program("dfnet")), "classify", "-qw", "--jobs", "2", "-m", str(tiny)]
     used = []
