@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -118,12 +119,45 @@ def kill_when(command: list[str], results: Path, lines: int, delay: float) -> bo
     return process.wait() == -signal.SIGKILL
 
 
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [pid, *(below for child in text.split() for below in family(int(child)))]
+
+
+def peak_of(pid: int) -> int:
+    """The most memory in KiB that a process has held (VmHWM), 0 if it is gone.
+
+    Not wait4()'s, which counts what the parent held when it forked.
+    """
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(r"^VmHWM:\s+(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 def finish(command: list[str]) -> tuple[int, int]:
     """Exit code, and the most memory in KiB that one of its processes held."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss
+    most = 0
+    while process.poll() is None:
+        # A child that has not yet become another program still has our memory.
+        own = [pid for pid in family(process.pid) if is_other_program(pid)]
+        most = max([most, *map(peak_of, own)])
+        time.sleep(0.005)
+    return process.returncode, most
+
+
+def is_other_program(pid: int) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/exe") != os.readlink("/proc/self/exe")
+    except OSError:
+        return False
 
 
 def disturbed(
