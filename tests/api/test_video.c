@@ -3,6 +3,7 @@
  * Detector and pictures are the pseudo-random ones of tests/detect. */
 #include "tests/api/api.h"
 #include "tests/detect/random_mtcnn.h"
+#include "tests/support/stride.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -541,7 +542,7 @@ START_TEST(memory_that_fails)
     test_mem_init(&mem);
     for (int threads = 1; threads < 3; threads++)
         for (int from_then_on = 0; from_then_on < 2; from_then_on++)
-            for (long n = 1;; n++) {
+            for (long n = 1;; n += (long)test_stride()) {
                 ef_options opt;
                 test_mem_init(&mem);
                 test_options(&opt, &mem);
@@ -580,7 +581,7 @@ START_TEST(memory_does_not_grow_with_length)
         add(v, &with_faces, i);
     const size_t bytes = mem.bytes;
     const long calls = mem.calls;
-    for (int i = 60; i < 300; i++)
+    for (int i = 60; i < 60 + 240 / (int)test_stride(); i++)
         add(v, &with_faces, i);
     ck_assert_uint_eq(mem.bytes, bytes);
     ck_assert_int_eq(mem.calls, calls);
