@@ -60,8 +60,8 @@ class Scores:
 
 
 @dataclass
-class _One:
-    """One picture's part of Scores."""
+class One:
+    """One picture's, or clip's, part of Scores."""
 
     logits: dict[Cell, float]
     digests: dict[Cell, bytes]
@@ -83,7 +83,7 @@ def score(
     wanted = [(CLEAN, 0), *([(MIX, 0)] if with_mix else []), *cells]
     local = threading.local()
 
-    def one(picture: Picture) -> _One | str:
+    def one(picture: Picture) -> One | str:
         if not hasattr(local, "scorer"):
             local.scorer = new_scorer()
         try:
@@ -93,9 +93,23 @@ def score(
         except (EngineError, OSError) as error:
             return str(error)
 
+    return score_each(pictures, wanted, one, jobs, progress)
+
+
+def score_each(
+    pictures: list[Picture],
+    wanted: list[Cell],
+    one: Callable[[Picture], One | str],
+    jobs: int,
+    progress: Progress | None,
+) -> Scores:
+    """Scores of `wanted` by `jobs` threads, of pictures or clips.
+
+    one(picture), on any of the threads, gives a score of every cell, or says why there is none.
+    """
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the pictures are what runs side by side
-    done: list[tuple[Picture, _One]] = []
+    done: list[tuple[Picture, One]] = []
     failed: list[tuple[str, str]] = []
     try:
         with ThreadPoolExecutor(jobs) as pool:
@@ -110,10 +124,10 @@ def score(
         cv2.setNumThreads(before)
     return Scores(
         pictures=[picture for picture, _ in done],
-        logits={cell: np.array([one.logits[cell] for _, one in done]) for cell in wanted},
-        digests={cell: join(one.digests[cell] for _, one in done) for cell in wanted},
-        sizes=np.array([one.size for _, one in done], int).reshape(-1, 2),
-        altered=float(np.mean([one.altered for _, one in done])) if done else 0.0,
+        logits={cell: np.array([part.logits[cell] for _, part in done]) for cell in wanted},
+        digests={cell: join(part.digests[cell] for _, part in done) for cell in wanted},
+        sizes=np.array([part.size for _, part in done], int).reshape(-1, 2),
+        altered=float(np.mean([part.altered for _, part in done])) if done else 0.0,
         failed=failed,
     )
 
@@ -137,15 +151,32 @@ def _score_one(
     wanted: list[Cell],
     scorer: Scorer,
     preparation: Preparation,
-) -> _One:
+) -> One:
     subject = scorer.subject(preparation.begin(decoded))
     mixed = mix_cell(picture.key)
-    result = _One({}, {}, decoded.shape[:2], mixed is not None)
+
+    def score_cell(what: Cell) -> tuple[float, bytes]:
+        return _score_cell(picture, subject, what, scorer, preparation)
+
+    return score_cells(wanted, mixed, decoded.shape[:2], score_cell)
+
+
+def score_cells(
+    wanted: list[Cell],
+    mixed: Cell | None,
+    size: tuple[int, int],
+    score_cell: Callable[[Cell], tuple[float, bytes]],
+) -> One:
+    """One picture's part: logit and digest of each cell.
+
+    What the mix draws (`mixed`; None: nothing) may be a cell of its own, too: it is scored once.
+    """
+    result = One({}, {}, size, mixed is not None)
     known: dict[Cell, tuple[float, bytes]] = {}
     for cell in wanted:
         what = (mixed or (CLEAN, 0)) if cell == (MIX, 0) else cell
         if what not in known:
-            known[what] = _score_cell(picture, subject, what, scorer, preparation)
+            known[what] = score_cell(what)
         result.logits[cell], result.digests[cell] = known[what]
     return result
 

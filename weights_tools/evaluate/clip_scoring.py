@@ -16,15 +16,12 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from .alterations import mix_cell
-from .bench import CLEAN, MIX, Cell, Progress, Scores, in_order, join
+from .bench import CLEAN, MIX, Cell, One, Progress, Scores, score_cells, score_each
 from .clips import ClipError, ClipPreparation, alter_clip, crf_of, decode, encode
 from .pictures import Picture
 
@@ -99,16 +96,6 @@ def logit_of(row: dict, temperature: float) -> float:
     return temperature * math.log(p / (1 - p))
 
 
-@dataclass
-class _One:
-    """One clip's part of Scores."""
-
-    logits: dict[Cell, float]
-    digests: dict[Cell, bytes]
-    size: tuple[int, int]
-    altered: bool
-
-
 def score(
     clips: list[Picture],
     cells: list[Cell],
@@ -120,14 +107,10 @@ def score(
     """Scores clean, the mix and `cells`."""
     wanted = [(CLEAN, 0), (MIX, 0), *cells]
     local, judges = threading.local(), []
-    failed: list[tuple[str, str]] = []
-    done: list[tuple[Picture, _One]] = []
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the clips are what runs side by side
 
     with tempfile.TemporaryDirectory(prefix="dfnet-clips-") as folder:
 
-        def one(clip: Picture) -> _One | str:
+        def one(clip: Picture) -> One | str:
             if not hasattr(local, "judge"):
                 local.judge = new_judge()
                 judges.append(local.judge)
@@ -138,45 +121,26 @@ def score(
                 return str(error)
 
         try:
-            with ThreadPoolExecutor(jobs) as pool:
-                for count, (clip, result) in enumerate(in_order(pool, one, clips), 1):
-                    if isinstance(result, str):
-                        failed.append((clip.path, result))
-                    else:
-                        done.append((clip, result))
-                    if progress:
-                        progress(count * len(wanted), len(clips) * len(wanted))
+            return score_each(clips, wanted, one, jobs, progress)
         finally:
-            cv2.setNumThreads(before)
             for judge in judges:
                 judge.close()
-    return Scores(
-        pictures=[clip for clip, _ in done],
-        logits={cell: np.array([one.logits[cell] for _, one in done]) for cell in wanted},
-        digests={cell: join(one.digests[cell] for _, one in done) for cell in wanted},
-        sizes=np.array([one.size for _, one in done], int).reshape(-1, 2),
-        altered=float(np.mean([one.altered for _, one in done])) if done else 0.0,
-        failed=failed,
-    )
 
 
 def _score_one(
     clip: Picture, wanted: list[Cell], judge: Score, preparation: ClipPreparation, path: str
-) -> _One:
+) -> One:
     mixed = mix_cell(clip.key, clips=True)
     _, first = next(decode(clip.path, preparation))
-    result = _One({}, {}, first.shape[:2], mixed is not None)
-    known: dict[Cell, tuple[float, bytes]] = {}
-    for cell in wanted:
-        what = (mixed or (CLEAN, 0)) if cell == (MIX, 0) else cell
-        if what not in known:
-            frames = decode(clip.path, preparation)
-            if what[0] != CLEAN:
-                frames = alter_clip(frames, *what, clip.key)
-            digest, _ = encode(frames, path, crf_of(what, preparation))
-            known[what] = judge(path), bytes.fromhex(digest)
-        result.logits[cell], result.digests[cell] = known[what]
-    return result
+
+    def score_cell(what: Cell) -> tuple[float, bytes]:
+        frames = decode(clip.path, preparation)
+        if what[0] != CLEAN:
+            frames = alter_clip(frames, *what, clip.key)
+        digest, _ = encode(frames, path, crf_of(what, preparation))
+        return judge(path), bytes.fromhex(digest)
+
+    return score_cells(wanted, mixed, first.shape[:2], score_cell)
 
 
 def middle_frames(clips: list[Picture], preparation: ClipPreparation, folder: str) -> list[Picture]:
