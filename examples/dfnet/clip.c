@@ -15,31 +15,21 @@
  * the detector than a person. */
 #define LEAST_FOUND 3
 
-static ef_status fail(ef_error *err, ef_status status, const char *where,
-                      const char *what)
-{
-    memset(err, 0, sizeof *err);
-    err->status = status;
-    snprintf(err->where, sizeof err->where, "%s", where);
-    snprintf(err->what, sizeof err->what, "%s", what);
-    return status;
-}
-
 /* ---- making ------------------------------------------------------------------------ */
 
 static ef_status check(const struct scorer *s, ef_error *err)
 {
     char what[sizeof err->what];
     if (!s->classifiers[0])
-        return fail(err, EF_E_UNSUPPORTED, "model",
-                    "is not about faces; videos need one");
+        return scorer_fail(err, EF_E_UNSUPPORTED, "model",
+                           "is not about faces; videos need one");
     if (s->o->nboxes)
-        return fail(err, EF_E_UNSUPPORTED, "--box",
-                    "is for pictures; faces move in videos");
+        return scorer_fail(err, EF_E_UNSUPPORTED, "--box",
+                           "is for pictures; faces move in videos");
     if (s->whole || s->detector)
         return EF_OK;
     snprintf(what, sizeof what, "no face detector (%.140s)", s->no_detector.what);
-    return fail(err, EF_E_UNSUPPORTED, "face", what);
+    return scorer_fail(err, EF_E_UNSUPPORTED, "face", what);
 }
 
 static ef_status make(struct clip *c, ef_error *err)
@@ -159,7 +149,7 @@ static ef_status play(struct clip *c, struct video_reader *r, ef_error *err)
     for (size_t n = 0; (got = reader_next(r, &frame, &number, &seconds, err)) > 0; n++) {
         progress_part((long)n + 1, (long)r->count);
         if (!note_number(c, n, number))
-            return fail(err, EF_E_NOMEM, "video", "no memory for its frames");
+            return scorer_fail(err, EF_E_NOMEM, "video", "no memory for its frames");
         const ef_status st = ef_video_add(c->video, &frame, seconds, err);
         if (st)
             return st;
@@ -250,7 +240,7 @@ int clip_spool(int from, uint64_t most, ef_error *err)
     if (f)
         fclose(f);
     if (fd < 0) {
-        fail(err, EF_E_IO, "temporary file", strerror(errno));
+        scorer_fail(err, EF_E_IO, "temporary file", strerror(errno));
         return -1;
     }
     for (;;) {
@@ -261,9 +251,9 @@ int clip_spool(int from, uint64_t most, ef_error *err)
         const int lost = n > 0 && (all > most || write(fd, block, (size_t)n) != n);
         if (n < 0 || lost) {
             if (all > most)
-                fail(err, EF_E_LIMIT, "", "is larger than the limits allow");
+                scorer_fail(err, EF_E_LIMIT, "", "is larger than the limits allow");
             else
-                fail(err, EF_E_IO, n < 0 ? "" : "temporary file", strerror(errno));
+                scorer_fail(err, EF_E_IO, n < 0 ? "" : "temporary file", strerror(errno));
             close(fd);
             return -1;
         }

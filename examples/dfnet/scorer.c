@@ -256,7 +256,7 @@ void scorer_close(struct scorer *s)
 
 /* ---- scoring ----------------------------------------------------------------------- */
 
-static ef_status fail(ef_error *err, ef_status status, const char *where,
+ef_status scorer_fail(ef_error *err, ef_status status, const char *where,
                       const char *what)
 {
     memset(err, 0, sizeof *err);
@@ -295,7 +295,7 @@ static ef_status detect_faces(struct scorer *s, const ef_image *img,
             "no face detector (%.140s); say where the face is with --box, or --whole "
             "if the picture is one",
             why);
-        return fail(err, EF_E_UNSUPPORTED, "face", what);
+        return scorer_fail(err, EF_E_UNSUPPORTED, "face", what);
     }
     const ef_status st = ef_detect_faces(s->detector, img, s->found, MAX_FACES, &n, err);
     if (st)

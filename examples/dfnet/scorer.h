@@ -58,6 +58,10 @@ int scorer_load(struct scorer *s, const struct options *o);
 int scorer_start(struct scorer *s);
 void scorer_close(struct scorer *s);
 
+/* Fills *err as the library does and returns status. */
+ef_status scorer_fail(ef_error *err, ef_status status, const char *where,
+                      const char *what);
+
 /* out->results stays valid until the next call. No face is no failure. */
 ef_status scorer_score(struct scorer *s, const ef_image *img, struct picture_score *out,
                        ef_error *err);
