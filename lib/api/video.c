@@ -304,7 +304,7 @@ ef_status ef_video_create(const ef_video_options *what, const ef_options *opt,
     v->cancel_user = full.cancel_user;
     v->what = *what;
     if (!full.threads)
-        full.threads = dfn_cpu_count() < 64 ? dfn_cpu_count() : 64;
+        full.threads = dfn_cpu_count();
     v->opt = full;
     if (v->opt.batch > DFN_VIDEO_BATCH)
         v->opt.batch = DFN_VIDEO_BATCH;

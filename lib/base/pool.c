@@ -120,14 +120,18 @@ static bool init_sync(struct dfn_pool *p)
     return false;
 }
 
+int dfn_pool_size(const ef_options *opt)
+{
+    if (opt->pool.run)
+        return opt->pool.workers;
+    return opt->threads ? opt->threads : dfn_cpu_count();
+}
+
 ef_status dfn_pool_create(const ef_options *opt, struct dfn_pool **out, ef_error *err)
 {
     const ef_allocator *a = &opt->allocator;
-    const bool hosted = opt->pool.run != NULL;
-    const int threads = hosted         ? opt->pool.workers
-                        : opt->threads ? opt->threads
-                                       : dfn_cpu_count();
-    const size_t workers = hosted ? 0 : (size_t)threads - 1;
+    const int threads = dfn_pool_size(opt);
+    const size_t workers = opt->pool.run ? 0 : (size_t)threads - 1;
     struct dfn_pool *p = dfn_calloc(a, sizeof *p + workers * sizeof *p->workers);
     if (!p)
         return dfn_fail(err, EF_E_NOMEM, "thread pool", "no memory for %d threads",

@@ -18,6 +18,9 @@ struct dfn_pool;
 
 typedef void dfn_range_fn(const void *args, size_t first, size_t last);
 
+/* Ranges that a pool of these resolved options shares work out to: 1 to 64. */
+int dfn_pool_size(const ef_options *opt);
+
 /* opt is resolved; its threads, pool and allocator count. EF_E_NOMEM, EF_E_THREAD. */
 ef_status dfn_pool_create(const ef_options *opt, struct dfn_pool **out, ef_error *err);
 

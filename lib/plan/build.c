@@ -17,6 +17,7 @@
 
 #include "kernels/cpu.h"
 #include "lib/base/mem.h"
+#include "lib/base/pool.h"
 #include "lib/plan/packcache.h"
 
 #include <stdio.h>
@@ -24,8 +25,6 @@
 
 /* A step below this many multiply-adds is done sooner by one thread than handed out. */
 #define SPLIT_MACS 100000u
-/* Parts of a fused step, and threads of a session, at most. */
-#define MOST_PARTS 64
 /* frames, expand, depthwise, pool, two fc, project */
 #define STEPS_OF_BLOCK 7
 /* stem, head, pool, classifier; two of a gate; three more of WS-DAN */
@@ -365,8 +364,7 @@ static bool can_be_inner(const struct dfn_plan *p, const struct dfn_step *e,
  * memory for these: a part for each thread. */
 static ef_status fuse(struct dfn_plan *p, const ef_options *opt, ef_error *err)
 {
-    const int cpus = opt->threads ? opt->threads : dfn_cpu_count();
-    const int parts = cpus < MOST_PARTS ? cpus : MOST_PARTS;
+    const int parts = dfn_pool_size(opt);
     size_t most = 0;
     for (int i = 1; i < p->nsteps; i++) {
         struct dfn_step *e = &p->steps[i - 1], *d = &p->steps[i];
