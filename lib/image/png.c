@@ -16,9 +16,9 @@
 
 #if DFN_HAVE_PNG
 
-#include <png.h>
+#include "lib/image/png_hooks.h"
+
 #include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
 /* Deflate's best case: 1032 bytes out of one byte in (zlib's technical notes). */
@@ -38,38 +38,8 @@ struct state {
     uint8_t *rows;    /* one row, or all of them if interlaced */
     int passes, pass, y;
     int channels; /* 3 or 4 */
-    bool no_memory;
-    char message[160]; /* libpng's */
+    struct dfn_png_hooks hooks;
 };
-
-static png_voidp png_alloc(png_structp png, png_alloc_size_t size)
-{
-    struct state *s = png_get_mem_ptr(png);
-    void *p = dfn_alloc(&s->in->opt->allocator, size);
-    /* libpng drops what it has no memory for and carries on; we must not. */
-    if (!p)
-        s->no_memory = true;
-    return p;
-}
-
-static void png_release(png_structp png, png_voidp p)
-{
-    struct state *s = png_get_mem_ptr(png);
-    dfn_free(&s->in->opt->allocator, p);
-}
-
-_Noreturn static void on_error(png_structp png, png_const_charp message)
-{
-    struct state *s = png_get_error_ptr(png);
-    snprintf(s->message, sizeof s->message, "%s", message);
-    png_longjmp(png, 1);
-}
-
-static void on_warning(png_structp png, png_const_charp message)
-{
-    (void)png;
-    (void)message;
-}
 
 static void read_bytes(png_structp png, png_bytep to, size_t n)
 {
@@ -164,10 +134,10 @@ static void read_rows(struct state *s)
 static ef_status run(struct state *s)
 {
     if (setjmp(png_jmpbuf(s->png)))
-        return s->no_memory ? dfn_fail(s->err, EF_E_NOMEM, "picture",
-                                       "no memory for libpng: %s", s->message)
-                            : dfn_fail(s->err, EF_E_FORMAT, "picture",
-                                       "PNG is damaged: %s", s->message);
+        return s->hooks.no_memory ? dfn_fail(s->err, EF_E_NOMEM, "picture",
+                                             "no memory for libpng: %s", s->hooks.message)
+                                  : dfn_fail(s->err, EF_E_FORMAT, "picture",
+                                             "PNG is damaged: %s", s->hooks.message);
     configure(s);
     png_read_info(s->png, s->info);
     ef_status st = check_size(s);
@@ -197,16 +167,18 @@ static ef_status peek(const struct dfn_encoded *in, ef_error *err)
 ef_status dfn_png_decode(const struct dfn_encoded *in, struct dfn_canvas *c,
                          ef_error *err)
 {
-    struct state s = {.in = in, .c = c, .err = err};
+    struct state s = {
+        .in = in, .c = c, .err = err, .hooks.allocator = &in->opt->allocator};
     ef_status st = peek(in, err);
     if (st)
         return st;
-    s.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning, &s,
-                                     png_alloc, png_release);
+    s.png =
+        png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s.hooks, dfn_png_error,
+                                 dfn_png_warning, &s.hooks, dfn_png_alloc, dfn_png_free);
     if (s.png)
         s.info = png_create_info_struct(s.png);
     st = s.info ? run(&s) : EF_E_NOMEM;
-    if (!st && s.no_memory)
+    if (!st && s.hooks.no_memory)
         st = EF_E_NOMEM;
     if (st == EF_E_NOMEM)
         dfn_fail(err, EF_E_NOMEM, "picture", "no memory to decode the PNG");

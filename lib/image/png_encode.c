@@ -6,9 +6,9 @@
 
 #if DFN_HAVE_PNG
 
-#include <png.h>
+#include "lib/image/png_hooks.h"
+
 #include <setjmp.h>
-#include <stdio.h>
 
 /* Everything that lives across a longjmp. */
 struct state {
@@ -20,37 +20,9 @@ struct state {
     png_infop info;
     uint8_t *row; /* [width][3], for pictures of other formats */
     int y;
-    bool no_memory, stopped;
-    char message[160]; /* libpng's */
+    bool stopped;
+    struct dfn_png_hooks hooks;
 };
-
-static png_voidp take(png_structp png, png_alloc_size_t size)
-{
-    struct state *s = png_get_mem_ptr(png);
-    void *p = dfn_alloc(&s->opt->allocator, size);
-    if (!p)
-        s->no_memory = true;
-    return p;
-}
-
-static void give_back(png_structp png, png_voidp p)
-{
-    struct state *s = png_get_mem_ptr(png);
-    dfn_free(&s->opt->allocator, p);
-}
-
-_Noreturn static void on_error(png_structp png, png_const_charp message)
-{
-    struct state *s = png_get_error_ptr(png);
-    snprintf(s->message, sizeof s->message, "%s", message);
-    png_longjmp(png, 1);
-}
-
-static void on_warning(png_structp png, png_const_charp message)
-{
-    (void)png;
-    (void)message;
-}
 
 static void write_bytes(png_structp png, png_bytep data, size_t n)
 {
@@ -69,10 +41,11 @@ static void flush_nothing(png_structp png)
 static ef_status run(struct state *s, ef_error *err)
 {
     if (setjmp(png_jmpbuf(s->png)))
-        return s->stopped ? dfn_fail(err, EF_E_CANCELLED, "PNG",
-                                     "the caller's write function stopped")
-                          : dfn_fail(err, s->no_memory ? EF_E_NOMEM : EF_E_UNSUPPORTED,
-                                     "PNG", "libpng cannot write it: %s", s->message);
+        return s->stopped
+                   ? dfn_fail(err, EF_E_CANCELLED, "PNG",
+                              "the caller's write function stopped")
+                   : dfn_fail(err, s->hooks.no_memory ? EF_E_NOMEM : EF_E_UNSUPPORTED,
+                              "PNG", "libpng cannot write it: %s", s->hooks.message);
     png_set_write_fn(s->png, s, write_bytes, flush_nothing);
     png_set_IHDR(s->png, s->info, (png_uint_32)s->img->width, (png_uint_32)s->img->height,
                  8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
@@ -87,11 +60,16 @@ static ef_status run(struct state *s, ef_error *err)
 ef_status dfn_png_encode(const ef_image *img, const ef_options *opt, ef_write_fn *write,
                          void *user, ef_error *err)
 {
-    struct state s = {.img = img, .opt = opt, .write = write, .user = user};
+    struct state s = {.img = img,
+                      .opt = opt,
+                      .write = write,
+                      .user = user,
+                      .hooks.allocator = &opt->allocator};
     ef_status st = EF_E_NOMEM;
     s.row = dfn_alloc(&opt->allocator, (size_t)img->width * 3);
-    s.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning, &s,
-                                      take, give_back);
+    s.png =
+        png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &s.hooks, dfn_png_error,
+                                  dfn_png_warning, &s.hooks, dfn_png_alloc, dfn_png_free);
     if (s.png)
         s.info = png_create_info_struct(s.png);
     if (s.row && s.info)

@@ -4,6 +4,7 @@
 #include "dfn_config.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -93,4 +94,27 @@ int api_count(const char *folder)
         n += e->d_name[0] != '.';
     closedir(d);
     return n;
+}
+
+ef_error *api_fresh_error(void)
+{
+    static ef_error error;
+    memset(&error, 0x5a, sizeof error);
+    errno = API_ERRNO;
+    return &error;
+}
+
+void api_refused(ef_status st, ef_status expected, const ef_error *err, const char *call)
+{
+    ck_assert_msg(st == expected, "%s: status %d (%s), expected %d; %s: %s", call, st,
+                  ef_strerror(st), expected, err ? err->where : "", err ? err->what : "");
+    ck_assert_msg(errno == API_ERRNO, "%s: errno became %d", call, errno);
+    if (!err)
+        return;
+    ck_assert_msg(err->status == expected, "%s: err.status is %d", call, err->status);
+    ck_assert_msg(memchr(err->where, 0, sizeof err->where) && err->where[0],
+                  "%s: no place", call);
+    ck_assert_msg(memchr(err->what, 0, sizeof err->what) && err->what[0] &&
+                      !strchr(err->what, '\n'),
+                  "%s: no sentence", call);
 }

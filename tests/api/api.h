@@ -38,4 +38,21 @@ void api_fill(uint64_t seed, float *out, size_t n);
 /* Names in /proc/self/FOLDER: "task" (threads) or "fd"; -1 where there is no /proc. */
 int api_count(const char *folder);
 
+/* The call, in which e is its ef_error argument, must fail so: with a place and one
+ * sentence, errno as it was; once with a struct, once with NULL. */
+#define REFUSES(expected, call)                                                          \
+    do {                                                                                 \
+        ef_error *e = api_fresh_error();                                                 \
+        api_refused((call), (expected), e, #call);                                       \
+        e = NULL;                                                                        \
+        api_fresh_error();                                                               \
+        api_refused((call), (expected), e, #call);                                       \
+    } while (0)
+#define API_ERRNO 4711 /* what errno is set to before the call */
+
+/* An error full of rubbish; static until the next call. Sets errno. */
+ef_error *api_fresh_error(void);
+/* Fails the test unless st and err are a refusal of this kind. */
+void api_refused(ef_status st, ef_status expected, const ef_error *err, const char *call);
+
 #endif

@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The call must fail so, with a place and a sentence, and without err alike. */
-#define REFUSES(expected, call)                                                          \
-    do {                                                                                 \
-        ef_error err = {0}, *e = &err;                                                   \
-        assert_status((call), (expected), e);                                            \
-        ck_assert_str_ne(err.where, "");                                                 \
-        e = NULL;                                                                        \
-        ck_assert_int_eq((call), (expected));                                            \
-    } while (0)
-
 static ef_model *mtcnn, *classifier;
 static uint8_t picture[RANDOM_ROWS * RANDOM_COLUMNS * 3];
 static const ef_image img = {

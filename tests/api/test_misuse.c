@@ -15,50 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ERRNO 4711
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* What no call may write to. */
 static char poison_place;
 #define POISON ((void *)&poison_place)
 
-static ef_error error;
-
-static ef_error *fresh_error(void)
-{
-    memset(&error, 0x5a, sizeof error);
-    errno = ERRNO;
-    return &error;
-}
-
-static void refused(ef_status st, ef_status expected, const ef_error *err,
-                    const char *call)
-{
-    ck_assert_msg(st == expected, "%s: status %d (%s), expected %d; %s: %s", call, st,
-                  ef_strerror(st), expected, err ? err->where : "", err ? err->what : "");
-    ck_assert_msg(errno == ERRNO, "%s: errno became %d", call, errno);
-    if (!err)
-        return;
-    ck_assert_msg(err->status == expected, "%s: err.status is %d", call, err->status);
-    ck_assert_msg(memchr(err->where, 0, sizeof err->where) && err->where[0],
-                  "%s: no place", call);
-    ck_assert_msg(memchr(err->what, 0, sizeof err->what) && err->what[0] &&
-                      !strchr(err->what, '\n'),
-                  "%s: no sentence", call);
-}
-
-/* The call, in which e is its ef_error argument: once with a struct, once with NULL. */
-#define REFUSES(expected, call)                                                          \
-    do {                                                                                 \
-        ef_error *e = fresh_error();                                                     \
-        refused((call), (expected), e, #call);                                           \
-        e = NULL;                                                                        \
-        fresh_error();                                                                   \
-        refused((call), (expected), e, #call);                                           \
-    } while (0)
-
 /* ---- what the tests work on ---- */
 
+static ef_error error;
 static ef_model *model, *flowers;
 static ef_session *session;
 static ef_classifier *classifier;
@@ -137,7 +102,7 @@ static int call_with(int which, const ef_options *opt, ef_error *e)
     ef_classifier_options_init(&what, sizeof what);
     what.models = models;
     what.model_count = 1;
-    errno = ERRNO;
+    errno = API_ERRNO;
     switch (which) {
     case 0:
         st = -ef_model_load_file(api_model_path("flowers"), opt, &m, e);
@@ -197,8 +162,9 @@ static int call_with(int which, const ef_options *opt, ef_error *e)
 static void refuse_options(const ef_options *opt, ef_status expected, const char *what)
 {
     int which = 0;
-    for (int st; (st = call_with(which, opt, fresh_error())) >= 0; which++) {
-        refused((ef_status)-st, expected, &error, what);
+    ef_error *e;
+    for (int st; (st = call_with(which, opt, e = api_fresh_error())) >= 0; which++) {
+        api_refused((ef_status)-st, expected, e, what);
         ck_assert_int_eq(call_with(which, opt, NULL), st);
     }
     ck_assert_int_eq(which, 14);

@@ -9,15 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSES(expected, call)                                                          \
-    do {                                                                                 \
-        ef_error err = {0}, *e = &err;                                                   \
-        assert_status((call), (expected), e);                                            \
-        ck_assert_str_ne(err.where, "");                                                 \
-        e = NULL;                                                                        \
-        ck_assert_int_eq((call), (expected));                                            \
-    } while (0)
-
 static ef_model *mtcnn, *scorer;
 static uint8_t faces_pixels[RANDOM_ROWS * RANDOM_COLUMNS * 3];
 static uint8_t empty_pixels[RANDOM_ROWS * RANDOM_COLUMNS * 3];
