@@ -475,6 +475,15 @@ def _wrapped(pixels: np.ndarray) -> tuple[_Image, np.ndarray]:
     return _Image(data.ctypes.data, width, height, width * 3, _RGB8, None), data
 
 
+@dataclass(frozen=True)
+class FoundFace:
+    """One detection (ef_detection), in pixels of the picture."""
+
+    box: tuple[float, float, float, float]  # x, y, width, height
+    landmarks: np.ndarray  # [5, 2] x y: eyes, nose, corners of the mouth
+    score: float
+
+
 class Detector(_Handle):
     """Pictures to faces (ef_detector); one thread at a time."""
 
@@ -488,16 +497,27 @@ class Detector(_Handle):
         )
         _check(status, error)
 
-    def largest(self, pixels: np.ndarray) -> tuple[float, float, float, float] | None:
-        """Box of the largest face of uint8 RGB [height, width, 3]: x, y, width, height."""
+    def faces(self, pixels: np.ndarray, most: int = 256) -> list[FoundFace]:
+        """The largest `most` faces of uint8 RGB [height, width, 3], the largest first."""
         image, _data = _wrapped(pixels)
-        found, count, error = _Detection(), c_size_t(), _Error()
+        found, count, error = (_Detection * most)(), c_size_t(), _Error()
         status = self._c.ef_detect_faces(
-            self._pointer, byref(image), byref(found), 1, byref(count), byref(error)
+            self._pointer, byref(image), found, most, byref(count), byref(error)
         )
         _check(status, error)
-        box = found.box
-        return (box.x, box.y, box.w, box.h) if count.value else None
+        return [
+            FoundFace(
+                (face.box.x, face.box.y, face.box.w, face.box.h),
+                np.array(face.landmarks).reshape(5, 2),
+                face.score,
+            )
+            for face in found[: min(count.value, most)]
+        ]
+
+    def largest(self, pixels: np.ndarray) -> tuple[float, float, float, float] | None:
+        """Box of the largest face of uint8 RGB [height, width, 3]: x, y, width, height."""
+        faces = self.faces(pixels, 1)
+        return faces[0].box if faces else None
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,9 @@ pillow.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import sys
 import time
-from ctypes import POINTER, byref, c_char, c_double, c_float, c_int, c_size_t, c_void_p
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from weights_tools import mtcnn  # noqa: E402
-from weights_tools.engine import find_library  # noqa: E402
+from weights_tools.engine import Detector, Library, find_library  # noqa: E402
 from weights_tools.reference import uniform  # noqa: E402
 
 MOST_FACES = 256
@@ -101,30 +99,6 @@ STABLE = _StableNumpy()
 # ---- libdfnet ----
 
 
-class _Error(ctypes.Structure):
-    _fields_ = (
-        ("status", c_int),
-        ("sys", c_int),
-        ("where", c_char * 96),
-        ("what", c_char * 256),
-    )
-
-
-class _Image(ctypes.Structure):
-    _fields_ = (
-        ("pixels", c_void_p),
-        ("width", ctypes.c_int32),
-        ("height", ctypes.c_int32),
-        ("stride", ctypes.c_ssize_t),
-        ("format", c_int),
-        ("owner", c_void_p),
-    )
-
-
-class _Detection(ctypes.Structure):
-    _fields_ = (("box", c_float * 4), ("score", c_float), ("landmarks", c_float * 10))
-
-
 @dataclass
 class Face:
     """One face: corners [4] x1 y1 x2 y2, landmarks [5, 2], score."""
@@ -138,52 +112,13 @@ class Face:
         return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
 
-class Detector:
-    """libdfnet's detector with its default options, one thread."""
-
-    def __init__(self, library: str, model: str) -> None:
-        self.lib = ctypes.CDLL(library)
-        self.error = _Error()
-        self.model, self.detector = c_void_p(), c_void_p()
-        self.lib.ef_detect_faces.argtypes = [
-            c_void_p,
-            POINTER(_Image),
-            POINTER(_Detection),
-            c_size_t,
-            POINTER(c_size_t),
-            POINTER(_Error),
-        ]
-        call = self.lib.ef_model_load_file
-        self.check(call(model.encode(), None, byref(self.model), byref(self.error)))
-        call = self.lib.ef_detector_create
-        self.check(call(self.model, None, None, byref(self.detector), byref(self.error)))
-
-    def check(self, status: int) -> None:
-        if status:
-            raise SystemExit(f"{self.error.where.decode()}: {self.error.what.decode()}")
-
-    def verify(self) -> tuple[float, float]:
-        """Largest difference from the reference outputs in the file, and what is allowed."""
-        found, allowed = c_double(), c_double()
-        call = self.lib.ef_model_verify
-        self.check(call(self.model, None, byref(found), byref(allowed), byref(self.error)))
-        return found.value, allowed.value
-
-    def detect(self, pixels: np.ndarray) -> list[Face]:
-        """Faces of an RGB picture, uint8 [height, width, 3]."""
-        height, width = pixels.shape[:2]
-        image = _Image(pixels.ctypes.data, width, height, width * 3, 1, None)
-        faces, n = (_Detection * MOST_FACES)(), c_size_t()
-        call = self.lib.ef_detect_faces
-        self.check(
-            call(self.detector, byref(image), faces, MOST_FACES, byref(n), byref(self.error))
-        )
-        found = []
-        for face in faces[: n.value]:
-            x, y, w, h = face.box
-            box = np.array([x, y, x + w, y + h])
-            found.append(Face(box, np.array(face.landmarks).reshape(5, 2), face.score))
-        return found
+def detect(detector: Detector, pixels: np.ndarray) -> list[Face]:
+    """libdfnet's faces of an RGB picture, uint8 [height, width, 3]."""
+    found = []
+    for face in detector.faces(pixels, MOST_FACES):
+        x, y, w, h = face.box
+        found.append(Face(np.array([x, y, x + w, y + h]), face.landmarks, face.score))
+    return found
 
 
 def detect_with(reference: object, pixels: np.ndarray) -> list[Face]:
@@ -334,7 +269,7 @@ def measure(reference: object, detector: Detector, pixels: np.ndarray) -> tuple[
         theirs.append(time.perf_counter() - start - STAND_IN["seconds"])
         for _ in range(2):
             start = time.perf_counter()
-            detector.detect(pixels)
+            detect(detector, pixels)
             ours.append(time.perf_counter() - start)
     return min(theirs), min(ours)
 
@@ -356,11 +291,12 @@ def main() -> int:
     except ImportError as error:
         print(f"{error}; see the top of this file", file=sys.stderr)
         return 2
-    detector = Detector(args.library or str(find_library()), args.detector)
+    model = Library(args.library or find_library()).load_detector(args.detector)
+    detector = model.detector()
     facts: dict[str, object] = {}
     good = True
 
-    difference, allowed = detector.verify()
+    difference, allowed = model.verify()
     nets = compare_networks(reference, args.detector)
     print(
         f"networks: libdfnet from float64 {difference:.2e} (allowed {allowed:.2e}),"
@@ -372,7 +308,7 @@ def main() -> int:
     rows: dict[str, Row] = {}
     total, unstable = Row(), Row()
     for kind, pixels in make_pictures(args.pictures, args.count):
-        found = detector.detect(pixels)
+        found = detect(detector, pixels)
         expected = detect_with(reference, pixels)
         for row in (rows.setdefault(kind, Row()), total):
             row.add(expected, found)

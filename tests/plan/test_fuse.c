@@ -4,6 +4,7 @@
 #include "kernels/cpu.h"
 #include "lib/plan/fuse.h"
 #include "lib/plan/plan.h"
+#include "tests/plan/zero_model.h"
 #include "tests/support/stride.h"
 #include "tests/support/support.h"
 
@@ -141,28 +142,13 @@ END_TEST
 START_TEST(a_project_is_never_inner)
 {
     static const char stages[] = "mb,3,1,1,32,3,4;mb,3,2,6,48,1,4";
-    static const float zeros[1 << 14];
-    ef_model *m = calloc(1, sizeof *m);
     struct dfn_plan p;
     ef_options opt;
     ef_error err;
     int inner = 0;
-    ck_assert_ptr_nonnull(m);
-    ef_options_init(&m->opt, sizeof m->opt);
+    ck_assert(zero_model_open());
+    ef_model *m = zero_model(stages, 64, 64, NULL);
     ef_options_init(&opt, sizeof opt);
-    m->arch.stem = 64;
-    m->arch.head = 64;
-    m->arch.outputs = 1;
-    assert_status(dfn_arch_parse_stages(stages, strlen(stages), &m->arch, &err), EF_OK,
-                  &err);
-    m->nblocks = dfn_arch_blocks(&m->arch, NULL);
-    m->blocks = calloc((size_t)m->nblocks, sizeof *m->blocks);
-    dfn_arch_blocks(&m->arch, m->blocks);
-    const size_t places = ((size_t)m->nblocks + 1) * DFN_ROLES;
-    m->weights = calloc(places, sizeof *m->weights);
-    for (size_t i = 0; i < places; i++)
-        m->weights[i] = zeros;
-    ck_assert_int_eq(pthread_mutex_init(&m->pack_lock, NULL), 0);
     opt.gemm = EF_GEMM_NATIVE;
     opt.height = opt.width = 300;
     opt.threads = 2;
@@ -174,12 +160,8 @@ START_TEST(a_project_is_never_inner)
     }
     ck_assert_int_eq(inner, 1);
     dfn_plan_free(&p, &opt.allocator);
-    if (m->free_packs)
-        m->free_packs(m);
-    pthread_mutex_destroy(&m->pack_lock);
-    free(m->weights);
-    free(m->blocks);
-    free(m);
+    zero_model_free(m);
+    zero_model_close();
 }
 END_TEST
 

@@ -2,11 +2,12 @@
  * its bytes with no other that is, sizes and multiply-adds are what the formulas say, and
  * what a session shows of its plan (explain, times, taps, cancelling) is in order.
  *
- * Real architectures are planned without weights: model_with() makes an ef_model whose
+ * Real architectures are planned without weights: zero_model() makes an ef_model whose
  * tensors are all one block of zeros. To add one, add a row to `networks`. */
 #include "kernels/cpu.h"
 #include "lib/api/session.h"
 #include "lib/base/mem.h"
+#include "tests/plan/zero_model.h"
 #include "tests/support/stride.h"
 #include "tests/support/support.h"
 
@@ -61,65 +62,6 @@ static const struct {
      "mb,3,2,4,192,10,4;mb,3,1,6,224,19,4;mb,3,2,6,384,25,4;mb,3,1,6,640,7,4",
      32, 1280, DFN_PAD_SAME, 32, 97, 402, 893688576},
 };
-
-/* ---- a model without weights ---- */
-
-static float *zeros; /* as many as the largest tensor has */
-#define ZEROS ((size_t)1 << 24)
-
-/* Packed copies all share one block: nobody will read them. */
-static char *shared_block;
-#define SHARED ((size_t)64 << 20)
-
-static void *shared_alloc(void *user, size_t size)
-{
-    (void)user;
-    return size <= 4096 ? malloc(size) : size <= SHARED ? shared_block : NULL;
-}
-
-static void shared_free(void *user, void *block)
-{
-    (void)user;
-    if (block != shared_block)
-        free(block);
-}
-
-/* more: maps, gate and frames of the architecture; NULL: none. */
-static ef_model *model_with(const char *stages, int stem, int head, const int more[3])
-{
-    ef_error err;
-    ef_model *m = calloc(1, sizeof *m);
-    ck_assert_ptr_nonnull(m);
-    ef_options_init(&m->opt, sizeof m->opt);
-    m->opt.allocator = (ef_allocator){shared_alloc, shared_free, NULL};
-    m->arch.stem = stem;
-    m->arch.head = head;
-    m->arch.outputs = 3;
-    assert_status(dfn_arch_parse_stages(stages, strlen(stages), &m->arch, &err), EF_OK,
-                  &err);
-    m->nblocks = dfn_arch_blocks(&m->arch, NULL);
-    m->arch.maps = more ? more[0] : 0;
-    m->arch.gate = more ? more[1] % (m->nblocks + 1) : 0;
-    m->arch.frames = more ? more[2] : 0;
-    m->blocks = calloc((size_t)m->nblocks, sizeof *m->blocks);
-    dfn_arch_blocks(&m->arch, m->blocks);
-    const size_t n = ((size_t)m->nblocks + 1) * DFN_ROLES;
-    m->weights = calloc(n, sizeof *m->weights);
-    for (size_t i = 0; i < n; i++)
-        m->weights[i] = zeros;
-    ck_assert_int_eq(pthread_mutex_init(&m->pack_lock, NULL), 0);
-    return m;
-}
-
-static void free_model(ef_model *m)
-{
-    if (m->free_packs)
-        m->free_packs(m);
-    pthread_mutex_destroy(&m->pack_lock);
-    free(m->weights);
-    free(m->blocks);
-    free(m);
-}
 
 static ef_options options_for(int height, int width, int batch)
 {
@@ -393,7 +335,7 @@ START_TEST(real_networks)
     const size_t row = (size_t)_i / 2;
     const int batch = _i % 2 ? 3 : 1;
     ef_model *m =
-        model_with(networks[row].stages, networks[row].stem, networks[row].head, NULL);
+        zero_model(networks[row].stages, networks[row].stem, networks[row].head, NULL);
     m->meta.padding = networks[row].padding;
     const ef_options opt = options_for(networks[row].height, networks[row].width, batch);
     struct dfn_plan p;
@@ -407,7 +349,7 @@ START_TEST(real_networks)
     ck_assert_uint_eq(macs, networks[row].macs);
     ck_assert_int_eq(p.nsteps, networks[row].steps);
     dfn_plan_free(&p, &opt.allocator);
-    free_model(m);
+    zero_model_free(m);
 }
 END_TEST
 
@@ -432,7 +374,7 @@ START_TEST(random_networks)
     const int maps = which & 1 ? test_random_int(&state, 1, 12) : 0;
     const int gate = which & 2 ? 0 : test_random_int(&state, 0, 64);
     const int frames = which & 4 ? test_random_int(&state, 2, 9) : 0;
-    ef_model *m = model_with(stages, 1 + gate % 40, test_random_int(&state, 1, 200),
+    ef_model *m = zero_model(stages, 1 + gate % 40, test_random_int(&state, 1, 200),
                              (const int[]){maps, gate, frames});
     m->meta.look = maps % 2 ? DFN_LOOK_LOGITS : DFN_LOOK_NONE;
     m->meta.padding = test_random_int(&state, 0, 1) ? DFN_PAD_SAME : DFN_PAD_SYM;
@@ -446,7 +388,7 @@ START_TEST(random_networks)
     check_names(&p);
     ck_assert(p.batch % p.frames == 0 && p.batch - opt.batch < p.frames);
     dfn_plan_free(&p, &opt.allocator);
-    free_model(m);
+    zero_model_free(m);
 }
 END_TEST
 
@@ -464,7 +406,7 @@ START_TEST(sizes_halve_as_the_padding_says)
                  {DFN_PAD_FIXED, 0, 1}, {DFN_PAD_FIXED, 1, 1}, {DFN_PAD_FIXED, 1, 2}};
     for (size_t k = 0; k < COUNT(modes); k++)
         for (int n = 32; n < 107; n++) {
-            ef_model *m = model_with(stages, 4, 16, NULL);
+            ef_model *m = zero_model(stages, 4, 16, NULL);
             const ef_options opt = options_for(n, 139 - n, 1);
             struct dfn_plan p;
             ef_error err;
@@ -500,7 +442,7 @@ START_TEST(sizes_halve_as_the_padding_says)
             }
             ck_assert_int_eq(layer, 5);
             dfn_plan_free(&p, &opt.allocator);
-            free_model(m);
+            zero_model_free(m);
         }
 }
 END_TEST
@@ -508,7 +450,7 @@ END_TEST
 /* Six layers that take two rows away each and halve: nothing is left of 32. */
 START_TEST(an_input_that_vanishes_is_refused)
 {
-    ef_model *m = model_with("mb,5,2,1,8,1,0;mb,5,2,1,8,1,0;mb,5,2,1,8,1,0", 4, 16, NULL);
+    ef_model *m = zero_model("mb,5,2,1,8,1,0;mb,5,2,1,8,1,0;mb,5,2,1,8,1,0", 4, 16, NULL);
     const ef_options small = options_for(32, 64, 1), large = options_for(64, 64, 1);
     struct dfn_plan p;
     ef_error err;
@@ -518,7 +460,7 @@ START_TEST(an_input_that_vanishes_is_refused)
     assert_status(dfn_plan_build(m, &large, &p, &err), EF_OK, &err);
     check_plan(&p);
     dfn_plan_free(&p, &large.allocator);
-    free_model(m);
+    zero_model_free(m);
 }
 END_TEST
 
@@ -874,7 +816,7 @@ END_TEST
 
 int main(void)
 {
-    if (!(zeros = calloc(ZEROS, sizeof *zeros)) || !(shared_block = malloc(SHARED)))
+    if (!zero_model_open())
         return 1;
     Suite *s = suite_create("plan");
     TCase *t = tcase_create("networks");
@@ -895,6 +837,6 @@ int main(void)
     tcase_add_test(t, who_multiplies_matrices);
     suite_add_tcase(s, t);
     const int failed = run_suite(s);
-    free(zeros), free(shared_block);
+    zero_model_close();
     return failed;
 }

@@ -35,7 +35,7 @@ GENERATED = {"dfn_config.h"}
 DOORS = [
     (r"cblas.*|openblas.*", r"kernels/gemm_openblas\.c"),
     (r"xxhash\.h", r"lib/base/hash\.c"),
-    (r"png.*\.h", r"lib/image/png(_encode)?\.c"),
+    (r"png.*\.h", r"lib/image/png(_encode|_hooks)?\.[ch]"),
     (r"jpeglib\.h|jerror\.h|turbojpeg\.h", r"lib/image/jpeg\.c"),
     (r"stb/.*|stb_.*", r"lib/image/stb\.c"),
     (r"(\w*intrin|cpuid)\.h", r"kernels/(x86/.*|simd/vec_.*|cpu\.c)"),

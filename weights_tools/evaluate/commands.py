@@ -49,7 +49,22 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _show_control(args, rows, preparation)
     model, meta = _model(args.model, library)
     scores = _score(args, pictures, chosen, library, model, meta, preparation)
-    result = report.Report(
+    rows = [] if args.no_control else _control(args, scores.pictures, library, preparation)
+    _show(args, _report(args, found, (model, meta), library, preparation, scores, rows))
+    return DONE
+
+
+def _report(
+    args: argparse.Namespace,
+    found: Found,
+    loaded: tuple[str, Metadata],
+    library: Library,
+    preparation: Preparation | ClipPreparation,
+    scores: bench.Scores,
+    rows: list[control.Row],
+) -> report.Report:
+    model, meta = loaded
+    return report.Report(
         model=_about(model, meta),
         library=library.version,
         way=args.way,
@@ -57,11 +72,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
         rounds=args.bootstrap,
         scores=scores,
         summary=bench.summarise(scores, meta.temperature, meta.thresholds, args.bootstrap),
-        control=[] if args.no_control else _control(args, scores.pictures, library, preparation),
+        control=rows,
         notes=_notes(found, scores, preparation),
+        subject="pictures" if isinstance(preparation, Preparation) else "clips",
     )
-    _show(args, result)
-    return DONE
 
 
 def _show(args: argparse.Namespace, result: report.Report) -> None:
@@ -105,19 +119,7 @@ def _evaluate_clips(args: argparse.Namespace, found: Found) -> int:
             labelled, chosen, new_judge, preparation, args.jobs, _progress(bar)
         )
     _tell_failed(scores, "clip")
-    result = report.Report(
-        model=_about(model, meta),
-        library=library.version,
-        way=args.way,
-        preparation=preparation,
-        rounds=args.bootstrap,
-        scores=scores,
-        summary=bench.summarise(scores, meta.temperature, meta.thresholds, args.bootstrap),
-        control=rows,
-        notes=_notes(found, scores, preparation),
-        subject="clips",
-    )
-    _show(args, result)
+    _show(args, _report(args, found, (model, meta), library, preparation, scores, rows))
     return DONE
 
 
