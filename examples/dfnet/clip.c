@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BATCH 8
+#define BATCH 4
 /* Without a pipeline: a face seen in one or two frames only is more often a mistake of
  * the detector than a person. */
 #define LEAST_FOUND 3
