@@ -1,11 +1,13 @@
 """One video through dfnet and through the same pipeline in Python, in turns.
 
-    python3 -m benchmarks.peers.video_pipeline VIDEO [--runs N] [--threads N]
+    python3 -m benchmarks.peers.video_pipeline VIDEO [--variant b0] [--runs N] [--threads N]
 
 Python: PyAV decodes (32 frames spread over the length, by rank of their times), facenet-pytorch's
 MTCNN finds the faces (one picture after the other, its defaults, as dfnet's), torch runs the
-default model over all crops of a frame at once. dfnet: `dfnet classify --json VIDEO`, the whole
-program. Both have the same processors. Prints seconds (least of the runs; loading of models and
+model over all crops of a frame at once, and over their mirror images if the model wants both, as
+the default one does. --variant takes random weights of another network, which dfnet reads from a
+temporary file. dfnet: `dfnet classify --json VIDEO`, the whole program. Both have the same
+processors. Prints seconds (least of the runs; loading of models and
 libraries is not counted for Python, and is for dfnet), the Python stages' shares and the ratio.
 
 Needs torch, torchvision, av and facenet-pytorch (`pip install --no-deps`), DFNET_DETECTOR and a
@@ -17,10 +19,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,7 +32,8 @@ import av
 import numpy as np
 import torch
 
-from weights_tools.model_file import read_model
+from weights_tools.model_file import Metadata, read_model, write_model
+from weights_tools.random_model import write_random_model
 from weights_tools.torch_forward import TorchNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +103,16 @@ def crop(frame: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
     return (pixels / 255 * 2 - 1).transpose(2, 0, 1)
 
 
-def in_python(path: str, mtcnn: object, network: TorchNetwork, side: int) -> dict[str, float]:
+def random_model(variant: str, folder: str) -> Path:
+    """A model file of random weights that passes for one about faces."""
+    path = Path(folder) / f"{variant}.safetensors"
+    write_random_model(path, variant, outputs=1, seed=1, dtype="f32")
+    arch, tensors, meta = read_model(path)
+    write_model(path, arch, tensors, dataclasses.replace(meta, output="sigmoid", fake=0))
+    return path
+
+
+def in_python(path: str, mtcnn: object, network: TorchNetwork, meta: Metadata) -> dict[str, float]:
     """Seconds of each stage."""
     STAND_IN["seconds"] = 0.0
     marks = [time.perf_counter()]
@@ -109,7 +123,10 @@ def in_python(path: str, mtcnn: object, network: TorchNetwork, side: int) -> dic
     logits = []
     for frame, boxes in zip(frames, found, strict=True):
         if boxes is not None:
-            logits.append(network(np.stack([crop(frame, b, side) for b in boxes])))
+            crops = np.stack([crop(frame, b, meta.input[0]) for b in boxes])
+            logits.append(network(crops))
+            if meta.flip:
+                logits[-1] = (logits[-1] + network(crops[..., ::-1])) / 2
     marks.append(time.perf_counter())
     spent = np.diff(marks)
     spent[1] -= STAND_IN["seconds"]
@@ -119,11 +136,13 @@ def in_python(path: str, mtcnn: object, network: TorchNetwork, side: int) -> dic
     }  # fmt: skip
 
 
-def in_dfnet(path: str) -> tuple[float, dict]:
+def in_dfnet(path: str, model: Path) -> tuple[float, dict]:
     """Seconds of the whole program, and its row."""
     start = time.perf_counter()
     done = subprocess.run(
-        [DFNET, "classify", "-q", "--json", path], capture_output=True, check=True
+        [DFNET, "classify", "-q", "--json", "--model", model, path],
+        capture_output=True,
+        check=True,
     )
     return time.perf_counter() - start, json.loads(done.stdout)
 
@@ -132,19 +151,22 @@ def main() -> int:
     """See the top of the file."""
     parser = argparse.ArgumentParser()
     parser.add_argument("video")
+    parser.add_argument("--variant", help="b0, ...; default: the default model")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    arch, tensors, meta = read_model(MODEL)
-    network = TorchNetwork(arch, tensors, meta.padding, torch.float32)
-    mtcnn = detector()
     python: list[dict[str, float]] = []
     ours: list[float] = []
-    for _ in range(given.runs):
-        python.append(in_python(given.video, mtcnn, network, meta.input[0]))
-        seconds, row = in_dfnet(given.video)
-        ours.append(seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        model = random_model(given.variant, folder) if given.variant else MODEL
+        arch, tensors, meta = read_model(model)
+        network = TorchNetwork(arch, tensors, meta.padding, torch.float32)
+        mtcnn = detector()
+        for _ in range(given.runs):
+            python.append(in_python(given.video, mtcnn, network, meta))
+            seconds, row = in_dfnet(given.video, model)
+            ours.append(seconds)
     best = min(python, key=lambda p: p["all"])
     print(f"python {best['all']:.2f} s, {best['faces']:.0f} faces:", end="")
     print(

@@ -387,8 +387,10 @@ int run_classify(const struct options *o)
     if (o->resume)
         return resume(&r, o);
     int code = check_outputs(&r);
-    if (!code)
+    if (!code) {
+        clip_start_ahead(&r.clip, o);
         code = scorer_open(&r.scorer, o);
+    }
     if (!code && o->report)
         code = report_open(&r.report, o, &r.scorer);
     if (!code) {

@@ -3,14 +3,16 @@
 #include "examples/dfnet/clip.h"
 
 #include "examples/dfnet/progress.h"
-#include "examples/video/choose.h"
+#include "examples/video/kind.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define BATCH 8
+#define BATCH 4
 /* Without a pipeline: a face seen in one or two frames only is more often a mistake of
  * the detector than a person. */
 #define LEAST_FOUND 3
@@ -61,8 +63,16 @@ static ef_status make(struct clip *c, ef_error *err)
     return st ? st : ef_video_create(&w, &opt, &c->video, err);
 }
 
+static void forget_ahead(struct clip *c)
+{
+    if (*c->ahead.words)
+        reader_close(&c->ahead.reader);
+    *c->ahead.words = 0;
+}
+
 void clip_close(struct clip *c)
 {
+    forget_ahead(c);
     ef_video_free(c->video);
     free(c->numbers);
     memset(c, 0, sizeof *c);
@@ -70,13 +80,14 @@ void clip_close(struct clip *c)
 
 /* ---- which frames ------------------------------------------------------------------ */
 
-static void say_frames(const struct scorer *s, char *words, size_t cap)
+/* p: the pipeline, or NULL. */
+static void say_frames(const struct options *o, const ef_pipeline_info *p, char *words,
+                       size_t cap)
 {
-    const ef_pipeline_info *p = &s->plan;
-    if (s->o->frames) {
-        const int plain = strspn(s->o->frames, "0123456789") == strlen(s->o->frames);
-        snprintf(words, cap, "%s%s", plain ? "spread:" : "", s->o->frames);
-    } else if (!s->pipeline) {
+    if (o->frames) {
+        const int plain = strspn(o->frames, "0123456789") == strlen(o->frames);
+        snprintf(words, cap, "%s%s", plain ? "spread:" : "", o->frames);
+    } else if (!p) {
         snprintf(words, cap, "spread:32");
     } else {
         switch (p->frames) {
@@ -110,6 +121,46 @@ static struct reader_limits limits_of(const struct options *o)
             l.idle_seconds = l.wait_seconds;
     }
     return l;
+}
+
+/* ---- ahead of its turn ------------------------------------------------------------- */
+
+void clip_start_ahead(struct clip *c, const struct options *o)
+{
+    const struct reader_limits limits = limits_of(o);
+    struct stat facts;
+    ef_error unsaid;
+    if (!o->nargs || !strcmp(o->args[0], "-") || (o->pipeline && !o->frames))
+        return;
+    const int file = open(o->args[0], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return;
+    if (!fstat(file, &facts) && S_ISREG(facts.st_mode) &&
+        kind_of_fd(file) == KIND_VIDEO && reader_possible(&unsaid)) {
+        say_frames(o, NULL, c->ahead.words, sizeof c->ahead.words);
+        c->ahead.device = facts.st_dev;
+        c->ahead.inode = facts.st_ino;
+        if (reader_open(&c->ahead.reader, file, c->ahead.words, &limits, &unsaid))
+            forget_ahead(c);
+    }
+    close(file);
+}
+
+/* Starts to decode the file, or takes what was started for it. Returns as reader_open().
+ */
+static int open_reader(struct clip *c, int file, const char *words,
+                       struct video_reader *r, ef_error *err)
+{
+    const struct reader_limits limits = limits_of(c->scorer->o);
+    struct stat facts;
+    if (*c->ahead.words && !strcmp(c->ahead.words, words) && !fstat(file, &facts) &&
+        facts.st_dev == c->ahead.device && facts.st_ino == c->ahead.inode) {
+        *r = c->ahead.reader;
+        *c->ahead.words = 0;
+        return 0;
+    }
+    forget_ahead(c);
+    return reader_open(r, file, words, &limits, err);
 }
 
 /* ---- scoring ----------------------------------------------------------------------- */
@@ -159,7 +210,7 @@ static ef_status play(struct clip *c, struct video_reader *r, ef_error *err)
 
 ef_status clip_score(struct clip *c, int file, const char *path, ef_error *err)
 {
-    const struct reader_limits limits = limits_of(c->scorer->o);
+    const struct scorer *s = c->scorer;
     struct video_reader r;
     char words[CHOOSE_WORDS];
     c->no_video = 0;
@@ -168,8 +219,8 @@ ef_status clip_score(struct clip *c, int file, const char *path, ef_error *err)
         st = ef_video_begin(c->video, err);
     if (st)
         return st;
-    say_frames(c->scorer, words, sizeof words);
-    st = reader_open(&r, file, words, &limits, err) ? err->status : play(c, &r, err);
+    say_frames(s->o, s->pipeline ? &s->plan : NULL, words, sizeof words);
+    st = open_reader(c, file, words, &r, err) ? err->status : play(c, &r, err);
     ef_video_result_init(&c->result, sizeof c->result);
     if (!st)
         st = ef_video_finish(c->video, &c->result, err);

@@ -5,7 +5,10 @@
 #define DFNET_EXAMPLES_DFNET_CLIP_H
 
 #include "examples/dfnet/scorer.h"
+#include "examples/video/choose.h"
 #include "examples/video/reader.h"
+
+#include <sys/types.h>
 
 struct clip {
     struct scorer *scorer;
@@ -20,7 +23,19 @@ struct clip {
     int partial;
     char why[256];
     int no_video; /* clip_score() failed because it is none */
+    /* Of the video whose child was started ahead of its turn; ahead.words empty: none. */
+    struct {
+        struct video_reader reader;
+        char words[CHOOSE_WORDS]; /* which frames              */
+        dev_t device;             /* of the file               */
+        ino_t inode;              /* of the file               */
+    } ahead;
 };
+
+/* Starts to decode the first file of the command line, if it is a video and if which
+ * frames are wanted is known before the models are loaded, which takes as long as a child
+ * needs to get ready. What goes wrong here goes wrong again, and is said, in its turn. */
+void clip_start_ahead(struct clip *c, const struct options *o);
 
 /* All zero but the scorer is a clip without a video. */
 void clip_close(struct clip *c);

@@ -24,14 +24,22 @@
 DFN_INLINE void dfn_rowsum_run(const struct dfn_rowsum_args *a, size_t i)
 {
     const uint8_t *in = a->in + i;
-    dfn_ints sum[DFN_RUN_VECS] = {{0}};
-    if (a->add)
-        memcpy(sum, a->out + i, sizeof sum);
+    uint32_t *out = a->out + i;
+    dfn_ints sum[DFN_RUN_VECS];
+    /* Vector by vector: an array that is copied as a whole lives in memory. */
+#pragma GCC unroll 4
+    for (int v = 0; v < DFN_RUN_VECS; v++) {
+        sum[v] = (dfn_ints){0};
+        if (a->add)
+            memcpy(&sum[v], out + v * DFN_VL, sizeof sum[v]);
+    }
     for (int r = 0; r < a->rows; r++, in += a->stride)
 #pragma GCC unroll 4
         for (int v = 0; v < DFN_RUN_VECS; v++)
             sum[v] += vec_widen(in + v * DFN_VL);
-    memcpy(a->out + i, sum, sizeof sum);
+#pragma GCC unroll 4
+    for (int v = 0; v < DFN_RUN_VECS; v++)
+        memcpy(out + v * DFN_VL, &sum[v], sizeof sum[v]);
 }
 
 static void dfn_rowsum(const struct dfn_rowsum_args *a, size_t first, size_t last)
