@@ -25,17 +25,16 @@ struct rows {
     size_t at[5];            /* of weights or outputs             */
 };
 
-/* Bias, activation and sum of the tile's pixels, like dfn_dw_end(). */
+/* Activation and sum of the tile's pixels, like dfn_dw_end(). */
 DFN_INLINE void full_end(const struct rows *at, bool summed,
                          dfn_vec sum[DFN_DW_Y][DFN_DW_X], const enum dfn_act act)
 {
-    const dfn_vec bias = vec_load(at->bias);
 #pragma GCC unroll 2
     for (int y = 0; y < DFN_DW_Y; y++) {
         dfn_vec total = vec_set1(0.0f);
 #pragma GCC unroll 4
         for (int x = 0; x < DFN_DW_X; x++) {
-            const dfn_vec v = vec_act(act, vec_add(sum[y][x], bias));
+            const dfn_vec v = vec_act(act, sum[y][x]);
             total = vec_add(total, v);
             vec_store(at->out[y] + at->at[x], v);
         }
@@ -49,11 +48,12 @@ DFN_INLINE void full_vector(const struct rows *at, bool summed, const int k, con
                             const enum dfn_act act)
 {
     dfn_vec sum[DFN_DW_Y][DFN_DW_X];
+    const dfn_vec bias = vec_load(at->bias);
 #pragma GCC unroll 2
     for (int y = 0; y < DFN_DW_Y; y++)
 #pragma GCC unroll 4
         for (int x = 0; x < DFN_DW_X; x++)
-            sum[y][x] = vec_set1(0.0f);
+            sum[y][x] = bias;
 #pragma GCC unroll 7
     for (int i = 0; i < (DFN_DW_Y - 1) * s + k; i++)
 #pragma GCC unroll 11

@@ -11,8 +11,8 @@
  * Within a tile the loop runs over channels, so that every row and pixel of the window is
  * a stream along memory. Tiles whose window leaves the image, and those at the right end,
  * go through the same code with two masks that say which rows and pixels exist; what does
- * not is left out of the sum. The order of a sum is ky, kx whatever the tile, hence the
- * same bits for any range of items. */
+ * not is left out of the sum. The order of a sum is bias, ky, kx whatever the tile, hence
+ * the same bits for any range of items. */
 #ifndef DFN_KERNELS_SIMD_DWCONV_H
 #define DFN_KERNELS_SIMD_DWCONV_H
 
@@ -49,19 +49,18 @@ struct dfn_dw_tile {
     enum dfn_act act;
 };
 
-/* Bias and activation of ny rows of nx pixels of one tile, and the sum over its pixels,
- * for the vector of channels at ch. */
+/* Activation of ny rows of nx pixels of one tile, and the sum over its pixels, for the
+ * vector of channels at ch. The sums began with the bias. */
 DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, dfn_vec sum[DFN_DW_Y][DFN_DW_X],
                            size_t ch, const int ny, const int nx, const enum dfn_act act)
 {
-    const dfn_vec bias = vec_load(t->bias + ch);
 #pragma GCC unroll 2
     for (int y = 0; y < ny; y++) {
         float *out = t->out + (size_t)y * t->out_row + ch;
         dfn_vec total = vec_set1(0.0f);
 #pragma GCC unroll 8
         for (int x = 0; x < nx; x++, out += t->all) {
-            const dfn_vec v = vec_act(act, vec_add(sum[y][x], bias));
+            const dfn_vec v = vec_act(act, sum[y][x]);
             total = vec_add(total, v);
             vec_store(out, v);
         }
@@ -76,14 +75,13 @@ DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, dfn_vec sum[DFN_DW_Y][DF
 DFN_INLINE void dfn_dw_end_loop(const struct dfn_dw_tile *t, const float *held, size_t ch,
                                 int n, int ny, const enum dfn_act act)
 {
-    const dfn_vec bias = vec_load_upto(t->bias + ch, n);
     const size_t all = t->all;
     const int nx = t->nx;
     for (int y = 0; y < ny; y++, held += DFN_DW_X * DFN_VL) {
         float *out = t->out + (size_t)y * t->out_row + ch;
         dfn_vec total = vec_set1(0.0f);
         for (int x = 0; x < nx; x++, out += all) {
-            const dfn_vec v = vec_act(act, vec_add(vec_load(held + x * DFN_VL), bias));
+            const dfn_vec v = vec_act(act, vec_load(held + x * DFN_VL));
             total = vec_add(total, v);
             vec_store_upto(out, v, n);
         }
@@ -128,12 +126,13 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, const int 
                               const int s, const int ny, const enum dfn_dw_mode mode)
 {
     dfn_vec sum[DFN_DW_Y][DFN_DW_X];
+    const dfn_vec bias = vec_load(t->bias + ch);
 
 #pragma GCC unroll 2
     for (int oy = 0; oy < ny; oy++)
 #pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++)
-            sum[oy][ox] = vec_set1(0.0f);
+            sum[oy][ox] = bias;
 #pragma GCC unroll 7
     for (int i = 0; i < (ny - 1) * s + k; i++) {
         if (mode != DFN_DW_INNER && !(t->rows >> i & 1))
@@ -176,10 +175,11 @@ static void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int
 {
     const size_t ch = t->c / DFN_VL * DFN_VL;
     const int n = (int)(t->c - ch);
+    const dfn_vec bias = vec_load_n(t->bias + ch, n);
     for (int oy = 0; oy < t->ny; oy++) {
         float held[DFN_DW_X * DFN_VL];
         for (int ox = 0; ox < t->nx; ox++) {
-            dfn_vec sum = vec_set1(0.0f);
+            dfn_vec sum = bias;
             for (int ky = 0; ky < k; ky++)
                 for (int kx = 0; kx < k; kx++) {
                     const int i = oy * s + ky, j = ox * s + kx;

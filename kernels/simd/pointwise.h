@@ -47,6 +47,12 @@
 #define DFN_PW_DEPTH 512
 /* Floats of activations that a strip of pixels may have. */
 #define DFN_PW_STRIP 65536
+/* Whether sums begin with the bias: with DFN_PW_OWN_TILE. */
+#ifdef DFN_PW_OWN_TILE
+#define DFN_PW_BIASED 1
+#else
+#define DFN_PW_BIASED 0
+#endif
 /* No tile has more sums than the machine has registers. */
 #define DFN_PW_MOST (DFN_VREGS * DFN_VL)
 
@@ -81,8 +87,9 @@ DFN_INLINE void dfn_pw_end(const struct dfn_pw_group *g, const struct dfn_pw_pla
                            dfn_vec sum, int r, int j, int n, enum dfn_act act)
 {
     const size_t to = (size_t)r * g->cout + (size_t)j * DFN_VL;
-    dfn_vec v = vec_add(sum, vec_load_upto(g->bias + (size_t)j * DFN_VL, n));
-    v = vec_act(act, v);
+    if (!DFN_PW_BIASED)
+        sum = vec_add(sum, vec_load_upto(g->bias + (size_t)j * DFN_VL, n));
+    dfn_vec v = vec_act(act, sum);
     if (at->residual)
         v = vec_add(v, vec_load_upto(at->residual + to, n));
     vec_store_upto(at->out + to, v, n);

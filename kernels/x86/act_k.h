@@ -1,9 +1,11 @@
 /* act_k.h - swish and ReLU6 on x86, for the end of a tile of sums. Included after a
  * vec_avx2.h or vec_avx512.h.
  *
- * Zen 4 starts two operations of 16 floats in a cycle, one of them a multiplication at
- * most, and a division keeps one of the two multipliers busy; so what counts here is the
- * number of multiplications, then the number of all operations.
+ * Zen 4 starts two operations of 16 floats in a cycle: one multiplication or fused
+ * multiply-add, one addition, minimum, rounding or shift, or in the place of either one or
+ * two of whole numbers. A division takes the multiplier for two cycles. It looks ahead
+ * about a hundred operations, eight swishes; so what counts here is the number of
+ * multiplications, then the number and latency of all operations.
  *
  * e^-x: n is the multiple of 1 / S nearest to -x / ln 2 (S = 32 at 16 lanes, 8 at 8), got
  * by adding a number whose last bit is 1 / S: the sum's low bits are S n. r = x + n ln 2,
@@ -27,7 +29,7 @@
 
 enum dfn_k {
     DFN_K_MOST,  /* 80: e^-80 is nothing beside 1, and no denormal number               */
-    DFN_K_LEAST, /* -87, see kernels/simd/act.h                                         */
+    DFN_K_LEAST, /* -88.728: 1 + e^88.728 overflows, and x through infinity is 0        */
     DFN_K_LOG2E, /* -1 / ln 2                                                           */
     DFN_K_MAGIC, /* 1.5 2^23 / S                                                        */
     DFN_K_LN2,
@@ -51,8 +53,8 @@ static const struct {
      0x3ef5583f, 0x3ef523f6, 0x3ef504f3, 0x3ef4fbaf, 0x3ef508a4, 0x3ef52c4d, 0x3ef5672a,
      0x3ef5b9be, 0x3ef6248c, 0x3ef6a81e, 0x3ef744fd, 0x3ef7fbb8, 0x3ef8ccdf, 0x3ef9b907,
      0x3efac0c7, 0x3efbe4ba, 0x3efd257d, 0x3efe83b3},
-    {80.0f, -87.0f, -1.44269504f, 1.5f * (1 << 18), 0.693147181f, 1.0f, 6.0f, 1.00001466f,
-     0.999970675f, 0.0f}};
+    {80.0f, -88.728f, -1.44269504f, 1.5f * (1 << 18), 0.693147181f, 1.0f, 6.0f,
+     1.00001466f, 0.999970675f, 0.0f}};
 
 #else
 
@@ -67,8 +69,8 @@ static const struct {
 } dfn_act_k __attribute__((aligned(64))) = {
     {0x3e2aa690, 0x3e2a1889, 0x3e2af05f, 0x3e2d4e76, 0x3e315621, 0x3e3396f2, 0x3e2f7fe0,
      0x3e2c7cc1},
-    {K(80.0f), K(-87.0f), K(-1.44269504f), K(1.5f * (1 << 20)), K(0.693147181f), K(1.0f),
-     K(6.0f), K(1.5964595f), K(0.7021457f), K(3.265661f)}};
+    {K(80.0f), K(-88.728f), K(-1.44269504f), K(1.5f * (1 << 20)), K(0.693147181f),
+     K(1.0f), K(6.0f), K(1.5964595f), K(0.7021457f), K(3.265661f)}};
 #undef K
 
 #endif
@@ -104,39 +106,50 @@ DFN_INLINE struct dfn_ks vec_constants(const bool hide)
     return ks;
 }
 
-/* e^-x for x in [-87, 80]. */
-DFN_INLINE dfn_vec vec_exp_minus_k(const struct dfn_ks *c, dfn_vec x)
+/* The smaller of limit > 0 and x, as whole numbers: any of the four pipes does that, while
+ * floats take one of two. Of a NaN, limit or the NaN. */
+DFN_INLINE dfn_vec vec_least_k(dfn_vec limit, dfn_vec x)
 {
-    const dfn_vec *k = c->k;
-    const dfn_vec s = vec_fma(x, k[DFN_K_LOG2E], k[DFN_K_MAGIC]);
 #if DFN_VL == 16
-    const dfn_vec r = vec_fma(_mm512_sub_ps(s, k[DFN_K_MAGIC]), k[DFN_K_LN2], x);
-    const dfn_vec v = _mm512_sub_ps(k[DFN_K_A], r), u = vec_fma(v, v, k[DFN_K_B]);
-    const __m512i bits = _mm512_castps_si512(s);
-    const __m512i power = _mm512_permutex2var_epi32(c->powers[0], bits, c->powers[1]);
-    return vec_mul(
-        _mm512_castsi512_ps(_mm512_add_epi32(power, _mm512_slli_epi32(bits, 18))), u);
+    return _mm512_castsi512_ps(
+        _mm512_min_epi32(_mm512_castps_si512(limit), _mm512_castps_si512(x)));
 #else
-    const dfn_vec r = vec_fma(_mm256_sub_ps(s, k[DFN_K_MAGIC]), k[DFN_K_LN2], x);
-    const dfn_vec v = _mm256_sub_ps(r, k[DFN_K_B]);
-    const dfn_vec u = vec_mul(_mm256_sub_ps(k[DFN_K_A], r), vec_fma(v, v, k[DFN_K_C]));
-    const __m256i bits = _mm256_castps_si256(s);
-    const __m256i power = _mm256_permutevar8x32_epi32(c->powers[0], bits);
-    return vec_mul(
-        _mm256_castsi256_ps(_mm256_add_epi32(power, _mm256_slli_epi32(bits, 20))), u);
+    return _mm256_castsi256_ps(
+        _mm256_min_epi32(_mm256_castps_si256(limit), _mm256_castps_si256(x)));
 #endif
 }
 
-/* Below -87 it is whatever e^-x is there, masked. A NaN passes. */
+/* 2^n for s = n + the magic number, through what makes the polynomial e^-r. */
+DFN_INLINE dfn_vec vec_power_k(const struct dfn_ks *c, dfn_vec s)
+{
+#if DFN_VL == 16
+    const __m512i bits = _mm512_castps_si512(s);
+    const __m512i power = _mm512_permutex2var_epi32(c->powers[0], bits, c->powers[1]);
+    return _mm512_castsi512_ps(_mm512_add_epi32(power, _mm512_slli_epi32(bits, 18)));
+#else
+    const __m256i bits = _mm256_castps_si256(s);
+    const __m256i power = _mm256_permutevar8x32_epi32(c->powers[0], bits);
+    return _mm256_castsi256_ps(_mm256_add_epi32(power, _mm256_slli_epi32(bits, 20)));
+#endif
+}
+
+/* x / (1 + e^-x), e^-x for x cut to [-88.728, 80]. A NaN passes. */
 DFN_INLINE dfn_vec vec_swish_k(const struct dfn_ks *c, dfn_vec x)
 {
     const dfn_vec *k = c->k;
-    const dfn_vec e = vec_exp_minus_k(c, vec_at_most(k[DFN_K_MOST], x));
-    const dfn_vec d = vec_add(e, k[DFN_K_ONE]);
+    const dfn_vec low = vec_at_least(k[DFN_K_LEAST], x);
+    const dfn_vec in = vec_least_k(k[DFN_K_MOST], low);
+    const dfn_vec s = vec_fma(in, k[DFN_K_LOG2E], k[DFN_K_MAGIC]);
+    const dfn_vec power = vec_power_k(c, s);
 #if DFN_VL == 16
-    return _mm512_maskz_div_ps(_mm512_cmp_ps_mask(x, k[DFN_K_LEAST], _CMP_NLT_UQ), x, d);
+    const dfn_vec r = vec_fma(_mm512_sub_ps(s, k[DFN_K_MAGIC]), k[DFN_K_LN2], in);
+    const dfn_vec v = _mm512_sub_ps(k[DFN_K_A], r), u = vec_fma(v, v, k[DFN_K_B]);
+    return vec_div(low, vec_fma(u, power, k[DFN_K_ONE]));
 #else
-    return vec_keep(vec_div(x, d), x, k[DFN_K_LEAST]);
+    const dfn_vec r = vec_fma(_mm256_sub_ps(s, k[DFN_K_MAGIC]), k[DFN_K_LN2], in);
+    const dfn_vec v = _mm256_sub_ps(r, k[DFN_K_B]), u = vec_fma(v, v, k[DFN_K_C]);
+    const dfn_vec w = vec_mul(_mm256_sub_ps(k[DFN_K_A], r), power);
+    return vec_div(low, vec_fma(u, w, k[DFN_K_ONE]));
 #endif
 }
 

@@ -39,45 +39,80 @@ DFN_INLINE enum dfn_pw_way dfn_pw_way_of(const struct dfn_pw_group *g,
                                      : DFN_PW_HELD;
 }
 
-/* dfn_pw_piece(), which fetches memory ahead: a line for each input channel. */
-DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+/* Where a tile's operands are for one input channel. Pixel r is at x[r / 7] and as many
+ * strides further as r % 7, which one of three strides is or becomes in the address of a
+ * load; so five registers serve 14 pixels. Given a pointer for each, gcc 12 keeps some of
+ * them in vector registers, and moving one out takes the place of a multiply-add. */
+struct dfn_pw_at {
+    const char *x[2], *w, *ahead;
+    size_t step[3]; /* bytes of 1, 3 and 5 pixels            */
+    size_t panel;   /* bytes from a panel of weights to the next */
+};
+
+DFN_INLINE const float *dfn_pw_pixel(const struct dfn_pw_at *at, const int r)
+{
+    static const unsigned char index[7] = {0, 0, 0, 1, 0, 2, 1};
+    static const unsigned char times[7] = {0, 1, 2, 1, 4, 1, 2};
+    return (const float *)(const void *)(at->x[r / 7] +
+                                         at->step[index[r % 7]] * times[r % 7]);
+}
+
+/* dfn_pw_piece(), which begins with the biases where i is 0, and fetches memory ahead: a
+ * line for each input channel. */
+DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_place *p,
                             size_t i, const size_t end, dfn_vec sum[][3], const int rows,
                             const int cols)
 {
-    const float *in = at->in + i, *ahead = at->ahead + i * DFN_PW_PANEL;
-    const float *w[3];
-    const size_t cin = g->cin;
+    const size_t vecs = DFN_PW_PANEL / DFN_VL, pixel = g->cin * sizeof(float);
+    struct dfn_pw_at at = {{(const char *)(p->in + i), NULL},
+                           (const char *)dfn_pw_weight(g, i, 0),
+                           (const char *)(p->ahead + i * DFN_PW_PANEL),
+                           {pixel, 3 * pixel, 5 * pixel},
+                           pixel * DFN_PW_PANEL};
+    at.x[1] = at.x[0] + 7 * pixel;
+    /* Not known to be products. */
+    __asm__("" : "+r"(at.step[1]), "+r"(at.step[2]));
 
 #pragma GCC unroll 3
     for (int j = 0; j < cols; j++)
-        w[j] = dfn_pw_weight(g, i, j);
+        sum[0][j] =
+            i ? vec_set1(0.0f)
+              : vec_load_upto(g->bias + j * DFN_VL, j == cols - 1 ? g->last : DFN_VL);
 #pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
+    for (int r = 1; r < rows; r++)
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++)
-            sum[r][j] = vec_set1(0.0f);
-    for (size_t n = 0; n < end - i; n++) {
+            sum[r][j] = sum[0][j];
+    for (size_t n = end - i; n > 0; n--) {
+        /* Not known to be as far from each other in every turn. */
+        __asm__("" : "+r"(at.x[0]), "+r"(at.x[1]), "+r"(at.w), "+r"(at.ahead));
         dfn_vec v[3];
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++)
-            v[j] = vec_load(w[j] + n * DFN_PW_PANEL);
-        _mm_prefetch((const char *)(ahead + n * DFN_PW_PANEL), _MM_HINT_T1);
+            v[j] = vec_load(
+                (const float *)(const void *)(at.w + (size_t)j / vecs * at.panel) +
+                (size_t)j % vecs * DFN_VL);
+        _mm_prefetch(at.ahead, _MM_HINT_T1);
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++) {
-            const dfn_vec x = vec_set1(in[(size_t)r * cin + n]);
+            const dfn_vec x = vec_set1(*dfn_pw_pixel(&at, r));
 #pragma GCC unroll 3
             for (int j = 0; j < cols; j++)
                 sum[r][j] = vec_fma(x, v[j], sum[r][j]);
         }
+        at.x[0] += sizeof(float);
+        at.x[1] += sizeof(float);
+        at.w += DFN_PW_PANEL * sizeof(float);
+        at.ahead += DFN_PW_PANEL * sizeof(float);
     }
 }
 
-/* Bias, then the way's end, for all sums. way is a constant. */
+/* The way's end for all sums. way is a constant. */
 DFN_INLINE void dfn_pw_out(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
                            dfn_vec sum[][3], const int rows, const int cols,
                            const enum dfn_pw_way way)
 {
-    const float *bias = g->bias, *residual = at->residual;
+    const float *residual = at->residual;
     float *out = at->out;
     const size_t cout = g->cout;
     const int last = g->last;
@@ -91,9 +126,7 @@ DFN_INLINE void dfn_pw_out(const struct dfn_pw_group *g, const struct dfn_pw_pla
             if ((r == 0 && j == 0) || left >= DFN_PW_MANY)
                 k = vec_constants(true);
             const int n = DFN_VEC_MASKS && j == cols - 1 ? last : DFN_VL;
-            dfn_vec v =
-                vec_add(sum[r][j], j == cols - 1 ? vec_load_upto(bias + j * DFN_VL, n)
-                                                 : vec_load(bias + j * DFN_VL));
+            dfn_vec v = sum[r][j];
             if (way == DFN_PW_SWISH)
                 v = vec_swish_k(&k, v);
             if (way == DFN_PW_RELU6)
