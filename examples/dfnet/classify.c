@@ -391,6 +391,8 @@ int run_classify(const struct options *o)
     if (!code) {
         rows_begin(&r.rows, o, &r.scorer);
         progress_begin(o->quiet);
+        if (progress_wanted())
+            progress_expect(inputs_count(o), 0);
         const int unread = inputs_walk(o, &calls);
         progress_clear();
         code = r.stop ? r.stop : unread ? EX_ALL_FAILED : exit_code(&r);
