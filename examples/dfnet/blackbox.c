@@ -389,6 +389,7 @@ static void run(struct box *b)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     progress_begin(b->o->quiet);
+    progress_expect((long)b->total, (long)b->before);
     while (b->next_write < b->total && !b->stop && !ex_cancel(NULL)) {
         give_files(b, &c);
         if (!b->stop && workers_hear(b->workers, b->jobs, &h))

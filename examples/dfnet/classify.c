@@ -3,6 +3,7 @@
 #define _XOPEN_SOURCE 700
 #include "examples/dfnet/blackbox.h"
 #include "examples/dfnet/clip.h"
+#include "examples/dfnet/clip_report.h"
 #include "examples/dfnet/commands.h"
 #include "examples/dfnet/escape.h"
 #include "examples/dfnet/inputs.h"
@@ -157,7 +158,7 @@ static int meets(const struct condition *c, const struct picture_score *p)
 
 /* ---- videos ------------------------------------------------------------------------ */
 
-/* The frame in which the first person has the highest score, for heat map and report. */
+/* The frame in which the first person has the highest score, for the heat map. */
 struct best_frame {
     struct run *r;
     const char *path;
@@ -170,12 +171,8 @@ static int show_best(void *user, uint64_t number, const ef_image *img)
 {
     struct best_frame *b = user;
     (void)number;
-    if (b->r->o->heatmap && b->r->score.nfaces) {
-        b->st = write_heatmap(b->r, b->path, img, b->err);
-        b->mapped = !b->st;
-    }
-    if (!b->st)
-        report_picture(&b->r->report, b->path, img, &b->r->score);
+    b->st = write_heatmap(b->r, b->path, img, b->err);
+    b->mapped = !b->st;
     return 1;
 }
 
@@ -190,10 +187,9 @@ static int one_video(struct run *r, int fd, const char *path, ef_status *st,
     if (*st && c->no_video)
         return 1;
     clip_as_picture(c, 0, &r->score);
-    if (!*st && (r->o->heatmap || r->o->report) && c->result.frames) {
+    if (!*st && r->o->heatmap && c->result.ntracks) {
         const ef_video_track *t = c->result.tracks;
-        const uint64_t number =
-            c->result.ntracks ? clip_number(c, &t->faces[t->best]) : c->numbers[0];
+        const uint64_t number = clip_number(c, &t->faces[t->best]);
         *st = clip_frames(c, fd, &number, 1, show_best, &best, err);
         *st = *st ? *st : best.st;
     }
@@ -201,6 +197,7 @@ static int one_video(struct run *r, int fd, const char *path, ef_status *st,
         r->good++;
         r->met |= meets(&r->o->condition, &r->score);
         rows_clip(&r->rows, path, c, best.mapped ? r->heatmap : NULL);
+        report_clip(&r->report, path, c, fd);
     }
     return 0;
 }
@@ -396,6 +393,8 @@ int run_classify(const struct options *o)
     if (!code) {
         rows_begin(&r.rows, o, &r.scorer);
         progress_begin(o->quiet);
+        if (progress_wanted())
+            progress_expect(inputs_count(o), 0);
         const int unread = inputs_walk(o, &calls);
         progress_clear();
         code = r.stop ? r.stop : unread ? EX_ALL_FAILED : exit_code(&r);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MAX_NAME 65536
 
@@ -95,6 +96,31 @@ int inputs_walk(const struct options *o, const struct input_calls *calls)
     }
     say_error(o->files_from, errno ? strerror(errno) : "cannot be read");
     return -1;
+}
+
+static int count_one(void *user, const char *path)
+{
+    (void)path;
+    ++*(long *)user;
+    return ex_cancel(NULL);
+}
+
+static int count_bad(void *user, const char *path, const char *what)
+{
+    (void)what;
+    return count_one(user, path);
+}
+
+long inputs_count(const struct options *o)
+{
+    long n = 0;
+    struct stat st;
+    const struct input_calls calls = {count_one, count_bad, &n};
+    if (o->files_from && (!strcmp(o->files_from, "-") || stat(o->files_from, &st) ||
+                          !S_ISREG(st.st_mode) || access(o->files_from, R_OK)))
+        return 0;
+    inputs_walk(o, &calls);
+    return n;
 }
 
 int inputs_many(const struct options *o)

@@ -22,6 +22,10 @@ int inputs_walk(const struct options *o, const struct input_calls *calls);
  * byte in it, and name has its beginning. */
 int inputs_next(FILE *f, int end, char *name, size_t cap);
 
+/* How many calls inputs_walk() will make, as things stand; 0: not known, since the list
+ * can be read only once. */
+long inputs_count(const struct options *o);
+
 /* 1 if there can be more than one picture. */
 int inputs_many(const struct options *o);
 

@@ -13,7 +13,7 @@
 #define PART_SECONDS 0.2
 
 static int on, shown;
-static long expected, done_now, failed_now;
+static long expected, before, done_now, failed_now;
 static char name[33];
 static double began, drawn;
 
@@ -30,7 +30,7 @@ void progress_begin(int quiet)
     /* A dumb terminal cannot go back to the start of its line. */
     on = !quiet && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     shown = 0;
-    expected = 0;
+    expected = before = 0;
     began = now();
 }
 
@@ -39,48 +39,61 @@ int progress_wanted(void)
     return on;
 }
 
-void progress_expect(long total)
+void progress_expect(long total, long done_before)
 {
     expected = total;
+    before = done_before;
 }
 
-/* "3.4 files/s, 2 min left" of `part` files done, once there is something to tell. */
-static void print_rate(double part, double seconds)
+/* "3.4 files/s, 2 min left" of `part` files that this run has done, once there is
+ * something to tell. */
+static void print_rate(FILE *f, double part, double seconds)
 {
     if (part <= 0 || seconds < 1)
         return;
-    const double rate = part / seconds;
+    const double rate = part / seconds, more = (double)(expected - before) - part;
     if (rate >= 1)
-        fprintf(stderr, ", %.1f files/s", rate);
+        fprintf(f, ", %.1f files/s", rate);
     else
-        fprintf(stderr, ", %.1f s a file", 1 / rate);
-    if ((double)expected <= part)
+        fprintf(f, ", %.1f s a file", 1 / rate);
+    if (more <= 0)
         return;
-    const double left = ((double)expected - part) / rate;
+    const double left = more / rate;
     if (left < 90)
-        fprintf(stderr, ", %.0f s left", left);
+        fprintf(f, ", %.0f s left", left);
     else if (left < 5400)
-        fprintf(stderr, ", %.0f min left", left / 60);
+        fprintf(f, ", %.0f min left", left / 60);
     else
-        fprintf(stderr, ", %.1f h left", left / 3600);
+        fprintf(f, ", %.1f h left", left / 3600);
 }
 
+/* Without wrapping (DECAWM off), or a narrow terminal could not be cleared; in one piece,
+ * so that nobody finds it switched off. */
 static void draw(long frame, long frames)
 {
-    progress_clear();
+    char *line = NULL;
+    size_t length = 0;
+    FILE *f = open_memstream(&line, &length);
+    if (!f)
+        return;
     drawn = now();
-    fprintf(stderr, "%ld", done_now);
+    fprintf(f, "\r\033[K\033[?7l%ld", done_now);
     if (expected)
-        fprintf(stderr, " of %ld", expected);
-    fprintf(stderr, " done, %ld failed", failed_now);
+        fprintf(f, " of %ld", expected);
+    fprintf(f, " done, %ld failed", failed_now);
     const double part = frames > 0 ? (double)frame / (double)(frames + 1) : 0;
-    print_rate((double)done_now + part, drawn - began);
-    fputs(": ", stderr);
-    ex_print_text(stderr, name);
+    print_rate(f, (double)(done_now - before) + part, drawn - began);
+    fputs(": ", f);
+    ex_print_text(f, name);
     if (frames > 0)
-        fprintf(stderr, " (frame %ld of %ld)", frame, frames);
-    fflush(stderr);
-    shown = 1;
+        fprintf(f, " (frame %ld of %ld)", frame, frames);
+    fputs("\033[?7h", f);
+    if (!fclose(f)) {
+        fwrite(line, 1, length, stderr);
+        fflush(stderr);
+        shown = 1;
+    }
+    free(line);
 }
 
 void progress_show(long done, long failed, const char *path)

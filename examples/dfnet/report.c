@@ -46,7 +46,7 @@ int report_open(struct report *r, const struct options *o, struct scorer *s)
 
 /* The probability between the two thresholds, as a drawing with words for those who
  * cannot see it. 320 x 48 units, the bar from 10 to 310. */
-static void print_bar(const struct report *r, double fake, ef_verdict verdict)
+void report_bar(const struct report *r, double fake, ef_verdict verdict)
 {
     const double low = r->scorer->rule.real_below, high = r->scorer->rule.fake_from;
     FILE *f = r->body;
@@ -73,8 +73,7 @@ static void print_bar(const struct report *r, double fake, ef_verdict verdict)
             right ? " text-anchor=\"end\"" : "", high);
 }
 
-static void print_score(const struct report *r, double fake, double logit,
-                        ef_verdict verdict)
+void report_score(const struct report *r, double fake, double logit, ef_verdict verdict)
 {
     fprintf(r->body,
             "<p><span class=\"verdict %s\">%s</span>, fake with probability <b "
@@ -82,66 +81,83 @@ static void print_score(const struct report *r, double fake, double logit,
             ef_verdict_name(verdict), ef_verdict_name(verdict), 100 * fake, logit);
 }
 
-static void print_thumbnail(struct report *r, const char *path, const ef_image *img,
-                            const struct picture_score *p)
+void report_frame(struct report *r, const char *what, const char *path,
+                  const ef_image *small, float scale, const struct marked_face *faces,
+                  size_t n)
 {
-    const ef_box all = {0, 0, (float)img->width, (float)img->height};
-    const int side = r->pictures <= MANY ? SIDE : SIDE_SMALL;
-    ef_image small;
-    ef_box cut;
-    float scale;
-    if (picture_shrink(img, all, side, &small, &scale, &cut))
-        return;
     FILE *f = r->body;
-    fprintf(f, "<figure class=\"frame\"><img width=\"%d\" height=\"%d\" alt=\"Picture ",
-            small.width, small.height);
+    fprintf(f, "<figure class=\"frame\"><img width=\"%d\" height=\"%d\" alt=\"%s ",
+            small->width, small->height, what);
     escape_html(f, path);
-    fprintf(f, ", %d faces marked\" src=\"", p->whole ? 0 : p->nfaces);
-    picture_data_uri(f, &small, &r->o->lib);
-    fprintf(f, "\"><svg viewBox=\"0 0 %d %d\" aria-hidden=\"true\">", small.width,
-            small.height);
-    for (int i = 0; i < p->nfaces && !p->whole; i++) {
-        const ef_box b = p->faces[i].box;
+    fprintf(f, ", %zu face%s marked\" src=\"", n, n == 1 ? "" : "s");
+    picture_data_uri(f, small, &r->o->lib);
+    fprintf(f, "\"><svg viewBox=\"0 0 %d %d\" aria-hidden=\"true\">", small->width,
+            small->height);
+    for (size_t i = 0; i < n; i++) {
+        const ef_box b = faces[i].box;
         const double x = (double)(b.x * scale), y = (double)(b.y * scale);
         for (int edge = 1; edge >= 0; edge--)
             fprintf(f, "<rect%s x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>",
                     edge ? " class=\"edge\"" : "", x, y, (double)(b.w * scale),
                     (double)(b.h * scale));
-        fprintf(f, "<text x=\"%.1f\" y=\"%.1f\">%d</text>", x + 4, y + 16, i + 1);
+        fprintf(f, "<text x=\"%.1f\" y=\"%.1f\">%zu</text>", x + 4, y + 16,
+                faces[i].number);
     }
     fputs("</svg></figure>", f);
+}
+
+static void print_thumbnail(struct report *r, const char *path, const ef_image *img,
+                            const struct picture_score *p)
+{
+    const ef_box all = {0, 0, (float)img->width, (float)img->height};
+    const int side = r->pictures <= MANY ? SIDE : SIDE_SMALL;
+    struct marked_face marked[MAX_FACES];
+    size_t n = 0;
+    ef_image small;
+    ef_box cut;
+    float scale;
+    for (int i = 0; i < p->nfaces && !p->whole; i++)
+        marked[n++] = (struct marked_face){p->faces[i].box, (size_t)i + 1};
+    if (picture_shrink(img, all, side, &small, &scale, &cut))
+        return;
+    report_frame(r, "Picture", path, &small, scale, marked, n);
     picture_free(&small);
 }
 
-/* The face's surroundings with the map over them; 0 if there is none. */
-static int print_heatmap(struct report *r, const ef_image *img,
-                         const struct picture_score *p, int i)
+int report_heatmap(struct report *r, const ef_image *img, const struct picture_score *p,
+                   int i, int side, ef_image *out)
 {
     ef_heatmap map = {0};
-    ef_image crop = {0}, drawn = {0};
+    ef_image crop = {0};
     ef_box cut;
     float scale;
     int done = 0;
     if (scorer_heatmap(r->scorer, img, p, i, &map, NULL))
         return 0;
-    if (!picture_shrink(img, map.area, HEAT_SIDE, &crop, &scale, &cut)) {
+    if (!picture_shrink(img, map.area, side, &crop, &scale, &cut)) {
         ef_heatmap moved = map;
         moved.area = (ef_box){(map.area.x - cut.x) * scale, (map.area.y - cut.y) * scale,
                               map.area.w * scale, map.area.h * scale};
-        if (!ef_heatmap_draw(&moved, &crop, HEATMAP_OPACITY, 0, &r->o->lib, &drawn,
-                             NULL)) {
-            fprintf(
-                r->body,
-                "<img width=\"%d\" height=\"%d\" alt=\"Heat map of face %d: red spoke "
-                "for fake, blue for real\" src=\"",
-                drawn.width, drawn.height, i + 1);
-            done = picture_data_uri(r->body, &drawn, &r->o->lib);
-            fputs("\">", r->body);
-        }
+        done = !ef_heatmap_draw(&moved, &crop, HEATMAP_OPACITY, 0, &r->o->lib, out, NULL);
         picture_free(&crop);
     }
-    ef_image_free(&drawn);
     ef_heatmap_free(&map);
+    return done;
+}
+
+static int print_heatmap(struct report *r, const ef_image *img,
+                         const struct picture_score *p, int i)
+{
+    ef_image drawn = {0};
+    if (!report_heatmap(r, img, p, i, HEAT_SIDE, &drawn))
+        return 0;
+    fprintf(r->body,
+            "<img width=\"%d\" height=\"%d\" alt=\"Heat map of face %d: red spoke for "
+            "fake, blue for real\" src=\"",
+            drawn.width, drawn.height, i + 1);
+    const int done = picture_data_uri(r->body, &drawn, &r->o->lib);
+    fputs("\">", r->body);
+    ef_image_free(&drawn);
     return done;
 }
 
@@ -155,8 +171,8 @@ static void print_face(struct report *r, const ef_image *img,
     if (mapped && !print_heatmap(r, img, p, i))
         fputs("<p class=\"dim\">no heat map</p>", f);
     fprintf(f, "<div><h3>Face %d</h3>", i + 1);
-    print_score(r, face->fake, face->logit, face->verdict);
-    print_bar(r, face->fake, face->verdict);
+    report_score(r, face->fake, face->logit, face->verdict);
+    report_bar(r, face->fake, face->verdict);
     if (p->whole)
         fputs("<p class=\"dim\">The whole picture was taken as the face.</p>", f);
     else
@@ -188,7 +204,7 @@ static void print_labels(const struct report *r, const struct picture_score *p)
     fputs("</ol>", r->body);
 }
 
-static void begin_article(struct report *r, const char *path)
+void report_begin(struct report *r, const char *path)
 {
     fputs("<article><h2><bdi>", r->body);
     escape_html(r->body, path);
@@ -202,15 +218,15 @@ void report_picture(struct report *r, const char *path, const ef_image *img,
         return;
     r->pictures++;
     r->verdicts[p->verdict]++;
-    begin_article(r, path);
+    report_begin(r, path);
     fputs("<div class=\"picture\">", r->body);
     print_thumbnail(r, path, img, p);
     fputs("<div>", r->body);
     if (p->nfaces > 1) {
         fprintf(r->body, "<div class=\"face plain\"><div><h3>All %d faces together</h3>",
                 p->nfaces);
-        print_score(r, p->fake, p->logit, p->verdict);
-        print_bar(r, p->fake, p->verdict);
+        report_score(r, p->fake, p->logit, p->verdict);
+        report_bar(r, p->fake, p->verdict);
         fputs("</div></div>\n", r->body);
     }
     for (int i = 0; i < p->nfaces; i++)
@@ -222,14 +238,19 @@ void report_picture(struct report *r, const char *path, const ef_image *img,
     fputs("</div></div></article>\n", r->body);
 }
 
+void report_count_clip(struct report *r, ef_verdict verdict)
+{
+    r->clips++;
+    r->verdicts[verdict]++;
+}
+
 void report_error(struct report *r, const char *path, const ef_error *err)
 {
     if (!r->o)
         return;
     const char *where = rows_where(path, err);
-    r->pictures++;
     r->failed++;
-    begin_article(r, path);
+    report_begin(r, path);
     fputs("<p><span class=\"verdict none\">Failed:</span> ", r->body);
     escape_html(r->body, where);
     fputs(*where ? ": " : "", r->body);
@@ -243,6 +264,7 @@ static void print_head(const struct report *r)
 {
     FILE *f = r->out.f;
     char date[64];
+    const long files = r->pictures + r->clips + r->failed;
     const time_t now = time(NULL);
     struct tm tm;
     strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&now, &tm));
@@ -253,10 +275,11 @@ static void print_head(const struct report *r)
             "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
             "<meta name=\"referrer\" content=\"no-referrer\">\n"
             "<title>dfnet report</title>\n<style>%s</style></head>\n<body><header>"
-            "<h1>Real or fake? %ld picture%s</h1><p class=\"dim\">Made on %s by "
+            "<h1>Real or fake? %ld %s%s</h1><p class=\"dim\">Made on %s by "
             "dfnet %d.%d.%d</p></header>\n<main>\n",
-            report_style_hash, report_style, r->pictures, r->pictures == 1 ? "" : "s",
-            date, EF_VERSION_MAJOR, EF_VERSION_MINOR, EF_VERSION_PATCH);
+            report_style_hash, report_style, files, r->clips ? "file" : "picture",
+            files == 1 ? "" : "s", date, EF_VERSION_MAJOR, EF_VERSION_MINOR,
+            EF_VERSION_PATCH);
     fputs("<section><h2>Summary</h2><ul class=\"tally num\">", f);
     for (int v = EF_VERDICT_REAL; v <= EF_VERDICT_FAKE; v++)
         fprintf(f, "<li class=\"%s\"><b>%ld</b>%s</li>", ef_verdict_name((ef_verdict)v),

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import pty
 import random
 import resource
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ASTRONAUT, BOX, FACE, HOSTILE, PHOTOS, Run, detector, program
+from terminal import on_terminal
 
 
 def rows(output: bytes) -> list[dict]:
@@ -290,32 +290,6 @@ def test_colour(dfnet: Run, tiny: Path) -> None:
 
     assert not colored() and colored("--color", "always") and not colored("--color=never")
     assert colored("--color=always", NO_COLOR="1")
-
-
-def on_terminal(arguments: list[object], **env: str) -> bytes:
-    """What the program writes to a terminal."""
-    master, slave = pty.openpty()
-    full = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TERM")} | env
-    process = subprocess.Popen(
-        [str(program("dfnet")), *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=slave,
-        stderr=slave,
-        env=full,
-    )
-    os.close(slave)
-    output = b""
-    while True:
-        try:
-            block = os.read(master, 65536)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not block:
-            break
-        output += block
-    os.close(master)
-    process.wait(60)
-    return output
 
 
 def test_terminal(tiny: Path) -> None:

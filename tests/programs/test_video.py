@@ -7,12 +7,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import struct
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from child import child, message, spoken
 from conftest import ASTRONAUT, FACE, Run, program
 
 FFMPEG = shutil.which("ffmpeg")
@@ -24,10 +24,6 @@ pytestmark = [
         not (program("dfnet").parent / "dfnet-video").exists(), reason="built without FFmpeg"
     ),
 ]
-# "DFV1", and the message's head of protocol.h: magic, kind, width, height, flags, count, index,
-# total, size, seconds.
-HEAD = "<6I3Qd"
-MAGIC = 0x31564644
 
 
 def ffmpeg(*words: str | Path) -> None:
@@ -187,27 +183,7 @@ def test_csv_and_report(dfnet: Run, tiny: Path, clip: Path, tmp_path: Path) -> N
 # ---- children that are not what they should be ----
 
 
-def child(tmp_path: Path, text: str) -> dict[str, str]:
-    """Environment in which this Python text decodes videos."""
-    script = tmp_path / "child"
-    script.write_text(f"#!/usr/bin/python3\n{text}")
-    script.chmod(0o755)
-    return {"DFNET_VIDEO": str(script)}
-
-
-def message(
-    kind: int, *, size: int = 0, width: int = 8, seconds: float = 0, index: int = 0
-) -> bytes:
-    """A head whose other fields are harmless."""
-    return struct.pack(HEAD, MAGIC, kind, width, 8, 0, 1, index, 1, size, seconds)
-
-
-def spoken(*pieces: bytes, then: str = "") -> str:
-    """Python text that writes these bytes."""
-    return f"import os, signal, sys, time\nos.write(1, {b''.join(pieces)!r})\n{then}\n"
-
-
-FRAME = message(2, size=192) + bytes(192)
+ONE_FRAME = message(2, size=192) + bytes(192)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +203,7 @@ FRAME = message(2, size=192) + bytes(192)
         (spoken(message(1, width=0)), "impossible size"),
         (spoken(message(1, width=2**31)), "impossible size"),
         (spoken(message(1), message(2, size=192, seconds=float("nan"))), "no number"),
-        (spoken(message(1), FRAME, FRAME), "out of order"),
+        (spoken(message(1), ONE_FRAME, ONE_FRAME), "out of order"),
         (spoken(message(9)), "something unknown"),
         (spoken(message(1), message(4, size=201)), "too long"),
         (spoken(message(3)), "ended before"),
@@ -246,7 +222,7 @@ def test_a_child_that_misbehaves_is_a_row(
 def test_frames_before_a_death_are_scored(
     dfnet: Run, tiny: Path, clip: Path, tmp_path: Path
 ) -> None:
-    text = spoken(message(1), FRAME, then="os.kill(os.getpid(), 9)")
+    text = spoken(message(1), ONE_FRAME, then="os.kill(os.getpid(), 9)")
     (one,) = rows(dfnet, tiny, clip, env=child(tmp_path, text))
     assert one["video"]["partial"] and "was killed" in one["video"]["reason"]
     assert frames(one) == [0]
