@@ -16,13 +16,18 @@
 /* Without a pipeline: a face seen in one or two frames only is more often a mistake of
  * the detector than a person. */
 #define LEAST_FOUND 3
+/* What sequences are made of without a pipeline: so the one published network was
+ * trained (NTechLab). */
+#define SEQUENCE_FRAMES "rate:15"
+/* What every other network gets without a pipeline. */
+#define USUAL_FRAMES "spread:32"
 
 /* ---- making ------------------------------------------------------------------------ */
 
 static ef_status check(const struct scorer *s, ef_error *err)
 {
     char what[sizeof err->what];
-    if (!s->classifiers[0])
+    if (!s->faces)
         return scorer_fail(err, EF_E_UNSUPPORTED, "model",
                            "is not about faces; videos need one");
     if (s->o->nboxes)
@@ -48,13 +53,15 @@ static ef_status make(struct clip *c, ef_error *err)
         st = ef_video_options_plan(&w, s->pipeline, err);
     else
         w.least_found = LEAST_FOUND;
-    for (size_t i = 0; i < s->nmodels; i++)
-        models[i] = s->models[i];
+    for (size_t i = 0; i < s->nall; i++)
+        models[s->numbers[i]] = s->models[i];
     w.models = models;
-    w.model_count = s->nmodels;
+    w.model_count = s->nall;
     w.detector = s->whole ? NULL : s->detector_model;
     w.rule = &s->rule;
-    if (s->o->detect_every) {
+    if (s->whole)
+        w.detect_every = 1; /* nothing to look for */
+    if (s->o->detect_every && !s->whole) {
         w.detect_every = s->o->detect_every;
         while ((w.fill + 1) * w.detect_every > 32)
             w.fill--;
@@ -80,15 +87,15 @@ void clip_close(struct clip *c)
 
 /* ---- which frames ------------------------------------------------------------------ */
 
-/* p: the pipeline, or NULL. */
-static void say_frames(const struct options *o, const ef_pipeline_info *p, char *words,
-                       size_t cap)
+/* What is asked for, else what the pipeline p says, else (p NULL) usual. */
+static void say_frames(const struct options *o, const ef_pipeline_info *p,
+                       const char *usual, char *words, size_t cap)
 {
     if (o->frames) {
         const int plain = strspn(o->frames, "0123456789") == strlen(o->frames);
         snprintf(words, cap, "%s%s", plain ? "spread:" : "", o->frames);
     } else if (!p) {
-        snprintf(words, cap, "spread:32");
+        snprintf(words, cap, "%s", usual);
     } else {
         switch (p->frames) {
         case EF_FRAMES_ALL:
@@ -137,7 +144,8 @@ void clip_start_ahead(struct clip *c, const struct options *o)
         return;
     if (!fstat(file, &facts) && S_ISREG(facts.st_mode) &&
         kind_of_fd(file) == KIND_VIDEO && reader_possible(&unsaid)) {
-        say_frames(o, NULL, c->ahead.words, sizeof c->ahead.words);
+        /* Sequence networks want others; then this is forgotten again. */
+        say_frames(o, NULL, USUAL_FRAMES, c->ahead.words, sizeof c->ahead.words);
         c->ahead.device = facts.st_dev;
         c->ahead.inode = facts.st_ino;
         if (reader_open(&c->ahead.reader, file, c->ahead.words, &limits, &unsaid))
@@ -219,7 +227,9 @@ ef_status clip_score(struct clip *c, int file, const char *path, ef_error *err)
         st = ef_video_begin(c->video, err);
     if (st)
         return st;
-    say_frames(s->o, s->pipeline ? &s->plan : NULL, words, sizeof words);
+    say_frames(s->o, s->pipeline ? &s->plan : NULL,
+               s->nmodels < s->nall ? SEQUENCE_FRAMES : USUAL_FRAMES, words,
+               sizeof words);
     st = open_reader(c, file, words, &r, err) ? err->status : play(c, &r, err);
     ef_video_result_init(&c->result, sizeof c->result);
     if (!st)
@@ -269,7 +279,8 @@ void clip_as_picture(const struct clip *c, size_t track, struct picture_score *o
     out->nfaces = 0;
     out->ntop = 0;
     out->whole = c->scorer->whole;
-    out->results = c->scorer->results;
+    out->results = NULL; /* faces have those of all models together */
+    out->lacking = c->result.lacking;
     out->fake = c->result.fake;
     out->logit = c->result.logit;
     out->verdict = c->result.verdict;
