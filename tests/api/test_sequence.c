@@ -17,15 +17,6 @@
 #define T 7
 #define BYTES ((size_t)RANDOM_ROWS * RANDOM_COLUMNS * 3)
 
-#define REFUSES(expected, call)                                                          \
-    do {                                                                                 \
-        ef_error err = {0}, *e = &err;                                                   \
-        assert_status((call), (expected), e);                                            \
-        ck_assert_str_ne(err.where, "");                                                 \
-        e = NULL;                                                                        \
-        ck_assert_int_eq((call), (expected));                                            \
-    } while (0)
-
 static ef_model *mtcnn, *seven, *three, *single;
 static uint8_t pixels[4][BYTES]; /* the picture, moved by 0 to 2 pixels; nothing in it */
 static ef_image pictures[4];
