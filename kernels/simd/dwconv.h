@@ -27,10 +27,6 @@ dfn_kernel_fn dfn_f32_dwconv__ref;
 #define DFN_DW_Y 2
 #endif
 
-/* Whether a whole tile's sums go through the activation in registers: with 16 of them it
- * is better to have its constants there. */
-#define DFN_DW_DIRECT (DFN_VREGS == 32)
-
 enum dfn_dw_mode {
     DFN_DW_INNER, /* everything exists                                                  */
     DFN_DW_EDGE   /* masks say what exists                                              */
@@ -59,7 +55,9 @@ DFN_INLINE void dfn_dw_end(const struct dfn_dw_tile *t, dfn_vec sum[DFN_DW_Y][DF
         float *out = t->out + (size_t)y * t->out_row + ch;
         dfn_vec total = vec_set1(0.0f);
 #pragma GCC unroll 8
-        for (int x = 0; x < nx; x++, out += t->all) {
+        for (int x = 0; x < DFN_DW_X; x++, out += t->all) {
+            if (x >= nx)
+                break;
             const dfn_vec v = vec_act(act, sum[y][x]);
             total = vec_add(total, v);
             vec_store(out, v);
@@ -104,13 +102,60 @@ static void dfn_dw_end_held(const struct dfn_dw_tile *t, const float *held, size
         dfn_dw_end_loop(t, held, ch, n, ny, t->act);
 }
 
-/* Adds input pixel j of window row i, x, to every output whose window it is in. */
+/* A row of the window, from p on, times a row of weights, from w on, added to a row of
+ * outputs. The compiler cannot know that these are an earlier row's weights, and reads
+ * them again: with 16 registers it would keep them and put sums on the stack. */
+DFN_INLINE void dfn_dw_row(const struct dfn_dw_tile *t, const float *p, const float *w,
+                           dfn_vec sum[DFN_DW_X], const int k, const int s,
+                           const enum dfn_dw_mode mode)
+{
+    dfn_vec weight[5];
+    __asm__("" : "+r"(w), "+r"(p));
+#pragma GCC unroll 5
+    for (int kx = 0; kx < k; kx++)
+        weight[kx] = vec_load(w + (size_t)kx * t->all);
+#pragma GCC unroll 19
+    for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++) {
+        if (mode != DFN_DW_INNER && !(t->cols >> j & 1))
+            continue;
+        const dfn_vec x = vec_load(p + (size_t)j * t->c);
+#pragma GCC unroll 8
+        for (int ox = 0; ox < DFN_DW_X; ox++) {
+            const int kx = j - ox * s;
+            if (kx >= 0 && kx < k)
+                sum[ox] = vec_fma(x, weight[kx], sum[ox]);
+        }
+    }
+}
+
+/* The same for all rows of the window, one after the other. */
+DFN_INLINE void dfn_dw_by_rows(const struct dfn_dw_tile *t,
+                               dfn_vec sum[DFN_DW_Y][DFN_DW_X], size_t ch, const int k,
+                               const int s, const int ny, const enum dfn_dw_mode mode)
+{
+#pragma GCC unroll 7
+    for (int i = 0; i < (ny - 1) * s + k; i++) {
+        if (mode != DFN_DW_INNER && !(t->rows >> i & 1))
+            continue;
+#pragma GCC unroll 2
+        for (int oy = 0; oy < ny; oy++) {
+            const int ky = i - oy * s;
+            if (ky >= 0 && ky < k)
+                dfn_dw_row(t, t->in + (size_t)i * t->in_row + ch,
+                           t->weight + (size_t)(ky * k) * t->all + ch, sum[oy], k, s,
+                           mode);
+        }
+    }
+}
+
+/* Adds input pixel j of window row i, x, to every output whose window it is in; for whole
+ * tiles where registers hold a row's weights and more. */
 DFN_INLINE void dfn_dw_spread(dfn_vec sum[DFN_DW_Y][DFN_DW_X], dfn_vec x,
                               const struct dfn_dw_tile *t, size_t ch, const int i,
-                              const int j, const int k, const int s, const int ny)
+                              const int j, const int k, const int s)
 {
 #pragma GCC unroll 2
-    for (int oy = 0; oy < ny; oy++)
+    for (int oy = 0; oy < DFN_DW_Y; oy++)
 #pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++) {
             const int ky = i - oy * s, kx = j - ox * s;
@@ -133,23 +178,22 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, const int 
 #pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++)
             sum[oy][ox] = bias;
+    if (mode == DFN_DW_INNER && (DFN_VREGS == 32 || k == 3)) {
 #pragma GCC unroll 7
-    for (int i = 0; i < (ny - 1) * s + k; i++) {
-        if (mode != DFN_DW_INNER && !(t->rows >> i & 1))
-            continue;
-        const float *p = t->in + (size_t)i * t->in_row + ch;
+        for (int i = 0; i < (DFN_DW_Y - 1) * s + k; i++)
 #pragma GCC unroll 19
-        for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++) {
-            if (mode != DFN_DW_INNER && !(t->cols >> j & 1))
-                continue;
-            dfn_dw_spread(sum, vec_load(p + (size_t)j * t->c), t, ch, i, j, k, s, ny);
-        }
-    }
-    if (DFN_DW_DIRECT && mode == DFN_DW_INNER && t->act == DFN_ACT_SWISH) {
-        dfn_dw_end(t, sum, ch, DFN_DW_Y, DFN_DW_X, DFN_ACT_SWISH);
+            for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++)
+                dfn_dw_spread(
+                    sum, vec_load(t->in + (size_t)i * t->in_row + (size_t)j * t->c + ch),
+                    t, ch, i, j, k, s);
+    } else
+        dfn_dw_by_rows(t, sum, ch, k, s, ny, mode);
+    if (t->act == DFN_ACT_SWISH) {
+        dfn_dw_end(t, sum, ch, ny, mode == DFN_DW_INNER ? DFN_DW_X : t->nx,
+                   DFN_ACT_SWISH);
         return;
     }
-    if (DFN_DW_DIRECT && mode == DFN_DW_INNER && t->act == DFN_ACT_RELU6) {
+    if (mode == DFN_DW_INNER && t->act == DFN_ACT_RELU6) {
         dfn_dw_end(t, sum, ch, DFN_DW_Y, DFN_DW_X, DFN_ACT_RELU6);
         return;
     }

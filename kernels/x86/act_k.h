@@ -13,8 +13,11 @@
  * one permutation of registers; its whole part is added to the exponent: S n shifted
  * there, of which the table's entries lack the j. e^-r is a polynomial, fitted for the
  * least relative error and written as a product of factors, which takes additions in
- * place of multiplications: at 16 lanes ((c - r)^2 + b) / 2, at 8 lanes a third (p - r)
- * ((r - q)^2 + c). The table's entries include the 1 / 2 or what makes the product 1.
+ * place of multiplications: at 16 lanes v^2 + b, at 8 lanes (a - v)(v^2 + b), v = r - c.
+ * The best c are near 46/32 ln 2 and ln 2; with these very numbers, v is got in the place
+ * of r by taking 46/32 or 1 from n, which costs nothing, and the polynomials are off by
+ * 1.3e-7 and 0.5e-7 instead of 0.5e-7 and 0.2e-7. The table's entries include what makes
+ * them e^-r, and 5e-8 more, half of what is lost at x = -73 because ln 2 is no float.
  *
  * gcc 12 keeps constants that are used often in registers, and a tile of sums leaves few:
  * the sums then go to the stack. vec_constants() makes it forget where these are, so that
@@ -32,12 +35,12 @@ enum dfn_k {
     DFN_K_LEAST, /* -88.728: 1 + e^88.728 overflows, and x through infinity is 0        */
     DFN_K_LOG2E, /* -1 / ln 2                                                           */
     DFN_K_MAGIC, /* 1.5 2^23 / S                                                        */
+    DFN_K_TAKEN, /* the same and c / ln 2                                               */
     DFN_K_LN2,
     DFN_K_ONE,
     DFN_K_SIX,
-    DFN_K_A, /* of the polynomial, as follows                                           */
+    DFN_K_A, /* of the polynomial                                                       */
     DFN_K_B,
-    DFN_K_C,
     DFN_KS
 };
 
@@ -45,16 +48,16 @@ enum dfn_k {
 
 /* One float each: an AVX-512 operand repeats it. */
 static const struct {
-    uint32_t powers[32]; /* 2^(j / 32) / 2 as bits, less j << 18                        */
+    uint32_t powers[32]; /* 0.50181685 2^(j / 32) as bits, less j << 18                 */
     float k[DFN_KS];
 } dfn_act_k __attribute__((aligned(64))) = {
-    {0x3f000000, 0x3efecd87, 0x3efdaac3, 0x3efc980f, 0x3efb95c2, 0x3efaa43a, 0x3ef9c3d3,
-     0x3ef8f4f0, 0x3ef837f0, 0x3ef78d3a, 0x3ef6f532, 0x3ef67043, 0x3ef5fed7, 0x3ef5a15b,
-     0x3ef5583f, 0x3ef523f6, 0x3ef504f3, 0x3ef4fbaf, 0x3ef508a4, 0x3ef52c4d, 0x3ef5672a,
-     0x3ef5b9be, 0x3ef6248c, 0x3ef6a81e, 0x3ef744fd, 0x3ef7fbb8, 0x3ef8ccdf, 0x3ef9b907,
-     0x3efac0c7, 0x3efbe4ba, 0x3efd257d, 0x3efe83b3},
-    {80.0f, -88.728f, -1.44269504f, 1.5f * (1 << 18), 0.693147181f, 1.0f, 6.0f,
-     1.00001466f, 0.999970675f, 0.0f}};
+    {0x3f007712, 0x3eff4734, 0x3efe271b, 0x3efd171f, 0x3efc179a, 0x3efb28ea, 0x3efa4b6c,
+     0x3ef97f80, 0x3ef8c589, 0x3ef81dec, 0x3ef78910, 0x3ef7075e, 0x3ef69940, 0x3ef63f26,
+     0x3ef5f97f, 0x3ef5c8bd, 0x3ef5ad57, 0x3ef5a7c3, 0x3ef5b87c, 0x3ef5dfff, 0x3ef61ecb,
+     0x3ef67564, 0x3ef6e44f, 0x3ef76c13, 0x3ef80d3d, 0x3ef8c85a, 0x3ef99dfc, 0x3efa8eb9,
+     0x3efb9b27, 0x3efcc3e1, 0x3efe0988, 0x3eff6cbc},
+    {80.0f, -88.728f, -1.44269504f, 1.5f * (1 << 18), 1.5f * (1 << 18) + 1.4375f,
+     0.693147181f, 1.0f, 6.0f, 0.0f, 0.9999477f}};
 
 #else
 
@@ -64,13 +67,14 @@ static const struct {
         x, x, x, x, x, x, x, x                                                           \
     }
 static const struct {
-    uint32_t powers[8]; /* 2^(j / 8) / (p (q^2 + c)) as bits, less j << 20              */
+    uint32_t powers[8]; /* 0.16815670 2^(j / 8) as bits, less j << 20                   */
     float k[DFN_KS][8];
 } dfn_act_k __attribute__((aligned(64))) = {
-    {0x3e2aa690, 0x3e2a1889, 0x3e2af05f, 0x3e2d4e76, 0x3e315621, 0x3e3396f2, 0x3e2f7fe0,
-     0x3e2c7cc1},
-    {K(80.0f), K(-88.728f), K(-1.44269504f), K(1.5f * (1 << 20)), K(0.693147181f),
-     K(1.0f), K(6.0f), K(1.5964595f), K(0.7021457f), K(3.265661f)}};
+    {0x3e2c3145, 0x3e2bc6f7, 0x3e2cc5c2, 0x3e2f4e55, 0x3e338454, 0x3e34c74e, 0x3e30cbc8,
+     0x3e2de6b4},
+    {K(80.0f), K(-88.728f), K(-1.44269504f), K(1.5f * (1 << 20)),
+     K(1.5f * (1 << 20) + 1.0f), K(0.693147181f), K(1.0f), K(6.0f), K(0.8943138f),
+     K(3.2656765f)}};
 #undef K
 
 #endif
@@ -142,15 +146,13 @@ DFN_INLINE dfn_vec vec_swish_k(const struct dfn_ks *c, dfn_vec x)
     const dfn_vec s = vec_fma(in, k[DFN_K_LOG2E], k[DFN_K_MAGIC]);
     const dfn_vec power = vec_power_k(c, s);
 #if DFN_VL == 16
-    const dfn_vec r = vec_fma(_mm512_sub_ps(s, k[DFN_K_MAGIC]), k[DFN_K_LN2], in);
-    const dfn_vec v = _mm512_sub_ps(k[DFN_K_A], r), u = vec_fma(v, v, k[DFN_K_B]);
-    return vec_div(low, vec_fma(u, power, k[DFN_K_ONE]));
+    const dfn_vec v = vec_fma(_mm512_sub_ps(s, k[DFN_K_TAKEN]), k[DFN_K_LN2], in);
+    const dfn_vec w = power;
 #else
-    const dfn_vec r = vec_fma(_mm256_sub_ps(s, k[DFN_K_MAGIC]), k[DFN_K_LN2], in);
-    const dfn_vec v = _mm256_sub_ps(r, k[DFN_K_B]), u = vec_fma(v, v, k[DFN_K_C]);
-    const dfn_vec w = vec_mul(_mm256_sub_ps(k[DFN_K_A], r), power);
-    return vec_div(low, vec_fma(u, w, k[DFN_K_ONE]));
+    const dfn_vec v = vec_fma(_mm256_sub_ps(s, k[DFN_K_TAKEN]), k[DFN_K_LN2], in);
+    const dfn_vec w = vec_mul(_mm256_sub_ps(k[DFN_K_A], v), power);
 #endif
+    return vec_div(low, vec_fma(vec_fma(v, v, k[DFN_K_B]), w, k[DFN_K_ONE]));
 }
 
 DFN_INLINE dfn_vec vec_relu6_k(const struct dfn_ks *c, dfn_vec x)

@@ -10,7 +10,7 @@
 
 /* With so many sums left, no register is free for constants. */
 #ifndef DFN_PW_MANY
-#define DFN_PW_MANY (DFN_VREGS == 32 ? 20 : 1)
+#define DFN_PW_MANY (DFN_VREGS == 32 ? 24 : 10)
 #endif
 
 /* A tile of fewer sums goes through memory: it is a rest, and each way is much code. */
