@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from child import child, message, spoken
-from conftest import ASTRONAUT, FACE, Run, program
+from conftest import ASTRONAUT, FACE, ROOT, Run, detector, pixels, program
+from people import Person, between, film, resize
 
 FFMPEG = shutil.which("ffmpeg")
 pytestmark = [
@@ -246,3 +248,70 @@ def test_memory_that_does_not_suffice(clip: Path) -> None:
                 stdin=file, capture_output=True, check=False,
             )  # fmt: skip
         assert b"memory" in done.stdout or done.returncode != 0
+
+
+# ---- persons ----
+
+
+@pytest.fixture(scope="module", params=[0, 70], ids=["behind", "below"])
+def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    """Two people who walk towards each other, cross - one behind the other, or lower - and one of
+    whom leaves the picture and comes back. A clip, and who is where."""
+    detector()
+    real = pixels(ROOT / "examples/faces/real/astronaut.jpg")
+    fake = pixels(ROOT / "examples/faces/fake/hopper_with_astronaut.jpg")
+    y = 150 + request.param
+    there = between([(0, 110, 150), (4, 530, 150), (6.1, 530, 150)])
+    back = between([(0, 530, y), (4, 110, y), (4.6, -70, y), None,
+                    (5.2, -70, y), (5.8, 110, y), (6.1, 110, y)])  # fmt: skip
+    people = [Person(resize(real, 140), there), Person(resize(fake, 130), back)]
+    path = tmp_path_factory.mktemp("two") / "two.mp4"
+    assert FFMPEG
+    film(FFMPEG, path, people, 6)
+    return path, people
+
+
+def who(people: list[Person], face: dict) -> int:
+    """Number of the person whose face is nearest to the box."""
+    box = face["box"]
+    centre = box["x"] + box["w"] / 2, box["y"] + box["h"] / 2
+    places = [person.way(face["seconds"]) for person in people]
+    return min(
+        (i for i, place in enumerate(places) if place),
+        key=lambda i: sum((a - b) ** 2 for a, b in zip(places[i], centre, strict=True)),
+    )
+
+
+@pytest.mark.parametrize("frames_wanted", ["32", "time:10"])
+def test_two_people_cross_and_one_comes_back(dfnet: Run, two: tuple, frames_wanted: str) -> None:
+    path, people = two
+    words = ("classify", "-q", "--json", "--frames", frames_wanted, path)
+    (line,) = dfnet(*words, env={"DFNET_DETECTOR": detector()}).stdout.splitlines()
+    tracks = json.loads(line)["tracks"]
+    assert len(tracks) == 2
+    owners = []
+    for track in tracks:
+        # Where both are in the same place the nearest is nobody in particular.
+        nearest = [who(people, f) for f in track["faces"] if abs(f["seconds"] - 2) > 0.3]
+        assert len(set(nearest)) == 1, nearest
+        owners += nearest[:1]
+    assert sorted(owners) == [0, 1]
+    gone = tracks[owners.index(1)]
+    assert gone["last"] > 5.3 and not [f for f in gone["faces"] if 4.7 < f["seconds"] < 5.2]
+    verdicts = [track["verdict"] for track in tracks]
+    assert verdicts[owners.index(1)] == "fake" != verdicts[owners.index(0)]
+
+
+def test_the_report_shows_two_people_and_a_gap(dfnet: Run, two: tuple, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    words = ("classify", "-q", "--frames", "time:10", "--report", page, two[0])
+    assert dfnet(*words, env={"DFNET_DETECTOR": detector()}).returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Person 2" in text and "Person 3" not in text and "All persons together" in text
+    drawings = re.findall(r"Score of person \d over time.*?</svg></div>", text)
+    assert len(drawings) == 2
+    away = [re.findall(r'class="away" x="([\d.]+)" width="([\d.]+)"', d) for d in drawings]
+    ((x, width),) = max(away, key=lambda gaps: max([float(w) for _, w in gaps], default=0))
+    assert 600 < float(x) < 800 and 100 < float(width) < 300
+    assert any("away 1 time in between" in d for d in drawings)
+    assert text.count('alt="The face at') == 12 and text.count('alt="Heat map at') == 6
