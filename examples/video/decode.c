@@ -556,8 +556,10 @@ static void decode(struct decoder *d, AVPacket *packet, AVFrame *frame)
         const int64_t t = time_of(packet);
         d->codec->skip_frame = may_skip(d, t) ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
         const uint64_t before = d->next;
+        /* Some codecs call a failed allocation damage; malloc() says what it was. */
+        errno = 0;
         const int sent = avcodec_send_packet(d->codec, packet);
-        if (sent == AVERROR(ENOMEM))
+        if (sent == AVERROR(ENOMEM) || (sent < 0 && errno == ENOMEM))
             no_memory();
         if (sent < 0 && sent != AVERROR(EAGAIN))
             d->partial = "parts of it are damaged";

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from child import child, message, spoken
+from child import MP4, child, message, spoken
 from conftest import ASTRONAUT, FACE, ROOT, Run, detector, pixels, program
 from people import Person, between, film, resize
 
@@ -125,6 +125,24 @@ def test_turned_as_the_display_matrix_says(
     assert (one["video"]["width"], one["video"]["height"]) == size
     box = one["tracks"][0]["faces"][0]["box"]
     assert (box["w"], box["h"]) == size
+
+
+@pytest.mark.parametrize(("degrees", "before"), [(90, 2), (180, 12), (270, 1)])
+def test_turned_pixels_are_upright(
+    dfnet: Run, tiny: Path, clip: Path, tmp_path: Path, degrees: int, before: int
+) -> None:
+    """Stored lying or upside down, with a matrix that says so: the face is where it was."""
+    turned, stored = tmp_path / "turned.mp4", tmp_path / "stored.mp4"
+    flips = "hflip,vflip" if before == 12 else f"transpose={before}"
+    ffmpeg("-i", clip, "-vf", flips, "-crf", "5", stored)
+    ffmpeg("-i", stored, "-c", "copy", "-metadata:s:v", f"rotate={-degrees % 360}", turned)
+    env = {"DFNET_DETECTOR": detector()}
+    boxes = []
+    for path in (clip, turned):
+        done = dfnet("classify", "-q", "-m", tiny, "--json", "--frames", "3", path, env=env)
+        (track,) = json.loads(done.stdout)["tracks"]
+        boxes.append([[face["box"][k] for k in "xywh"] for face in track["faces"]])
+    assert boxes[1] == [pytest.approx(box, abs=6) for box in boxes[0]]
 
 
 def test_variable_rate_keeps_its_times(dfnet: Run, tiny: Path, clip: Path, tmp_path: Path) -> None:
@@ -248,6 +266,84 @@ def test_memory_that_does_not_suffice(clip: Path) -> None:
                 stdin=file, capture_output=True, check=False,
             )  # fmt: skip
         assert b"memory" in done.stdout or done.returncode != 0
+
+
+@pytest.fixture(scope="module")
+def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few bytes that become pictures of 192 MiB."""
+    path = tmp_path_factory.mktemp("huge") / "huge.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:size=8192x8192", "-frames:v", "2", "-preset",
+           "ultrafast", "-pix_fmt", "yuv420p", path)  # fmt: skip
+    assert path.stat().st_size < 1000000
+    return path
+
+
+TOO_MUCH = "decoding needs more memory than the limit allows"
+
+
+def test_out_of_memory_is_a_row(dfnet: Run, tiny: Path, clip: Path, huge: Path) -> None:
+    found = rows(dfnet, tiny, "--memory", "300", huge, clip)
+    assert found[0]["error"] == TOO_MUCH
+    assert found[1]["video"]["scored"] == 32, "the run goes on"
+    assert "memory" in row(dfnet, tiny, "--memory", "60", clip)["error"]
+    for bad in ("0", "-1", "2G", ""):
+        assert dfnet("classify", "--memory", bad, clip).returncode == 1
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_the_black_box_goes_on(
+    dfnet: Run, tiny: Path, clip: Path, huge: Path, tmp_path: Path, jobs: str
+) -> None:
+    """Children that are killed, hang, crash, or need too much memory, between clips and pictures:
+    a row each, with a sentence; and nothing of it is done again."""
+    ways = {
+        b"KILL": ("os.kill(os.getpid(), 9)", "the decoding process was killed"),
+        b"STOP": ("os.kill(os.getpid(), signal.SIGSTOP)", "hung and was ended after"),
+        b"TRAP": ("os.kill(os.getpid(), signal.SIGSEGV)", "the decoding process crashed"),
+    }
+    real = program("dfnet").parent / "dfnet-video"
+    text = "import os, signal, sys\nmark = os.pread(0, 16, 0)[12:]\n"
+    for mark, (act, _) in ways.items():
+        text += f"if mark == {mark!r}:\n    {act}\n"
+    text += f"os.lseek(0, 0, 0)\nos.execv({str(real)!r}, [{str(real)!r}, *sys.argv[1:]])\n"
+    files = []
+    for mark in ways:
+        files += [tmp_path / f"{mark.decode()}.mp4", clip]
+        files[-2].write_bytes(MP4 + mark)
+    files += [huge, FACE]
+    results = tmp_path / "r.csv"
+    words = ("classify", "-q", "-m", tiny, "--whole", "--memory", "300", "--timeout", "3")
+    words += ("--jobs", jobs, "--resume", results, *files)
+    done = dfnet(*words, env=child(tmp_path, text))
+    assert done.returncode == 2
+    with results.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [one["number"] for one in found] == [str(i + 1) for i in range(8)]
+    expected = [reason for _, reason in ways.values()]
+    for one, reason in zip(found[:6:2], expected, strict=True):
+        assert reason in one["error"] and one["status"] == "failed"
+    assert found[6]["error"] == TOO_MUCH
+    assert all(found[i]["status"] == "scored" and not found[i]["error"] for i in (1, 3, 5, 7))
+    before = results.read_bytes()
+    assert dfnet(*words, env=child(tmp_path, text)).returncode == 2
+    assert results.read_bytes() == before
+
+
+# ---- times ----
+
+
+def test_timings(dfnet: Run, tiny: Path, clip: Path) -> None:
+    one = row(dfnet, tiny, "--timings", clip)
+    times = one.pop("times")
+    assert set(times) == {"wall", "decode", "detect", "score"}
+    assert all(v > 0 for k, v in times.items() if k != "detect") and times["detect"] >= 0
+    assert one == row(dfnet, tiny, clip), "nothing else is there, or differs"
+    done = dfnet("classify", "-m", tiny, "--whole", "--csv", "--timings", clip, FACE)
+    (line,) = done.stderr.decode().splitlines()
+    pattern = r"dfnet: .*clip\.mp4: 32 frames in [\d.]+ s: decoding [\d.]+ s \((\d+) %\), "
+    pattern += r"finding faces [\d.]+ s \((\d+) %\), scoring [\d.]+ s \((\d+) %\)"
+    match = re.fullmatch(pattern, line)
+    assert match and 98 <= sum(map(int, match.groups())) <= 102, line
 
 
 # ---- persons ----
