@@ -19,7 +19,9 @@ struct clip {
     /* Of the last video, as the decoding child said. */
     uint64_t total;
     uint32_t width, height;
-    double seconds, cpu_seconds;
+    double seconds;      /* its length                                                  */
+    double cpu_seconds;  /* of decoding; 0: the child did not come to its end       */
+    double wall_seconds; /* of clip_score(), measured here                         */
     int partial;
     char why[256];
     int no_video; /* clip_score() failed because it is none */

@@ -94,7 +94,7 @@ static void json_face(const struct clip *c, const ef_video_face *f, const char *
     putchar('}');
 }
 
-static void json(const char *path, const struct clip *c, const char *heatmap)
+static void json(const char *path, const struct clip *c, const char *heatmap, int timings)
 {
     const ef_video_result *v = &c->result;
     printf("{\"schema\":1,\"path\":");
@@ -130,6 +130,10 @@ static void json(const char *path, const struct clip *c, const char *heatmap)
         fputs(",\"heatmap\":", stdout);
         ex_print_json(stdout, heatmap);
     }
+    if (timings)
+        printf(",\"times\":{\"wall\":%.6f,\"decode\":%.6f,\"detect\":%.6f,"
+               "\"score\":%.6f}",
+               c->wall_seconds, c->cpu_seconds, v->detect_seconds, v->score_seconds);
     puts("}");
 }
 
@@ -167,16 +171,38 @@ static void csv(const char *path, const struct clip *c, const char *heatmap)
     }
 }
 
+/* ---- times ------------------------------------------------------------------------- */
+
+/* The parts run at the same time, on several threads: their sum is no wall time, and
+ * shares are of that sum. */
+static void say_times(const char *path, const struct clip *c)
+{
+    const double parts[3] = {c->cpu_seconds, c->result.detect_seconds,
+                             c->result.score_seconds};
+    const double sum = parts[0] + parts[1] + parts[2], all = sum > 0 ? sum : 1;
+    char what[256];
+    progress_clear();
+    snprintf(what, sizeof what,
+             "%zu frames in %.2f s: decoding %.2f s (%.0f %%), finding faces %.2f s "
+             "(%.0f %%), scoring %.2f s (%.0f %%)",
+             c->result.frames, c->wall_seconds, parts[0], 100 * parts[0] / all, parts[1],
+             100 * parts[1] / all, parts[2], 100 * parts[2] / all);
+    say_error(path, what);
+}
+
 void rows_clip(const struct rows *r, const char *path, const struct clip *clip,
                const char *heatmap)
 {
+    const int timings = r->scorer->o->timings;
     if (r->terminal)
         progress_clear();
     if (r->format == OUT_JSON)
-        json(path, clip, heatmap);
+        json(path, clip, heatmap, timings);
     else if (r->format == OUT_CSV)
         csv(path, clip, heatmap);
     else
         table(r, path, clip);
     fflush(stdout);
+    if (timings && r->format != OUT_JSON)
+        say_times(path, clip);
 }

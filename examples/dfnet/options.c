@@ -221,6 +221,10 @@ static int set_option(struct options *o, const struct option_row *row, const cha
         return ex_parse_int(value, 1, 16, &o->detect_every);
     case OPT_TIMEOUT:
         return ex_parse_int(value, 1, 1000000, &o->timeout);
+    case OPT_MEMORY:
+        return ex_parse_int(value, 1, 1000000, &o->memory);
+    case OPT_TIMINGS:
+        return o->timings = 1;
     case OPT_SIZE:
         return parse_size(value, &o->lib);
     case OPT_BATCH:

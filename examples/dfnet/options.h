@@ -77,8 +77,9 @@ struct options {
     uint64_t given_hash;          /* of the options that rows depend on, in any order */
     int nul, top, times, repeat, quiet, help, version;
     const char *frames; /* words of examples/video/choose.h, or a number; or NULL */
-    int detect_every, timeout; /* of videos; 0: default */
-    char **args;               /* [nargs], the rest of the command line */
+    int detect_every, timeout, memory; /* of videos; 0: default */
+    int timings;
+    char **args; /* [nargs], the rest of the command line */
     int nargs;
 };
 

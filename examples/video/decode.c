@@ -1,18 +1,11 @@
-/* decode.c - dfnet-video: the child that decodes. Reads a video of any kind that FFmpeg
- * knows from standard input (a file: it seeks), writes the frames that are wanted to
- * standard output as protocol.h says. reader.c starts it; nobody else needs to.
- *
- *     dfnet-video FRAMES MAX_PIXELS MEMORY_MIB CPU_SECONDS      (FRAMES: choose.h)
- *
- * It gives up its rights (sandbox.h) before it looks at the first byte, has one thread,
- * opens nothing. Two passes: the first reads the packets' times, so that a frame has a
- * number (its rank by time) and "spread over the length" a meaning, however long the
- * container claims to be; the second decodes what is wanted, and of the rest only what
- * that is predicted from. About 9 bytes a frame of the file are held. */
+/* decode.c - see decode.h. Two passes: the first reads the packets' times, so that a
+ * frame has a number (its rank by time) and "spread over the length" a meaning, however
+ * long the container claims to be; the second decodes what is wanted, and of the rest
+ * only what that is predicted from. About 9 bytes a frame of the file are held. */
 #define _POSIX_C_SOURCE 200809L
-#include "examples/video/choose.h"
+#include "examples/video/decode.h"
+
 #include "examples/video/protocol.h"
-#include "examples/video/sandbox.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -26,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define IO_BLOCK 65536
 #define PROBE_BYTES 65536
@@ -35,11 +27,14 @@
 struct decoder {
     struct choice choice;
     uint64_t max_pixels;
+    const struct decoder_io *io;
     AVFormatContext *format;
-    AVIOContext *io;
+    AVIOContext *stream_io;
     AVStream *stream;
     AVCodecContext *codec;
     struct SwsContext *scaler;
+    AVPacket *packet;
+    AVFrame *frame;
     /* The packets' times, rising, each once; not ranked: times say nothing, and frames
      * are counted as they come. */
     int64_t *times, *keys;
@@ -60,75 +55,58 @@ struct decoder {
 
 /* ---- talking ----------------------------------------------------------------------- */
 
-static void put(const void *bytes, size_t n)
-{
-    for (const char *b = bytes; n;) {
-        const ssize_t put_now = write(STDOUT_FILENO, b, n);
-        if (put_now < 0 && errno == EINTR)
-            continue;
-        if (put_now <= 0)
-            _exit(1); /* the parent is gone */
-        b += put_now;
-        n -= (size_t)put_now;
-    }
-}
-
-static void say(struct video_message m, const void *bytes)
+static void say(struct decoder *d, struct video_message m, const void *bytes)
 {
     m.magic = VIDEO_MAGIC;
-    put(&m, sizeof m);
-    put(bytes, (size_t)m.size);
+    d->io->write(d->io->user, &m, sizeof m);
+    if (m.size)
+        d->io->write(d->io->user, bytes, (size_t)m.size);
 }
 
-/* Ends the process. */
-static void fail(enum video_failure why, const char *sentence)
+/* Does not return. */
+static void fail(struct decoder *d, enum video_failure why, const char *sentence)
 {
     const struct video_message m = {
         .kind = VIDEO_FAILED, .flags = (uint32_t)why, .size = strlen(sentence)};
-    say(m, sentence);
-    _exit(0);
+    say(d, m, sentence);
+    d->io->end(d->io->user);
 }
 
 /* What an error code of FFmpeg means for the file. */
-static void fail_with(int code, enum video_failure otherwise, const char *sentence)
+static void fail_with(struct decoder *d, int code, enum video_failure otherwise,
+                      const char *sentence)
 {
     if (code == AVERROR(ENOMEM))
-        fail(VIDEO_NO_MEMORY, "decoding needs more memory than the limit allows");
-    fail(otherwise, sentence);
+        fail(d, VIDEO_NO_MEMORY, "decoding needs more memory than the limit allows");
+    fail(d, otherwise, sentence);
 }
 
-static void no_memory(void)
+static void no_memory(struct decoder *d)
 {
-    fail_with(AVERROR(ENOMEM), VIDEO_NO_MEMORY, "");
+    fail_with(d, AVERROR(ENOMEM), VIDEO_NO_MEMORY, "");
 }
 
 /* ---- the file ---------------------------------------------------------------------- */
 
-static int read_block(void *unused, uint8_t *to, int size)
+static int read_block(void *user, uint8_t *to, int size)
 {
-    (void)unused;
-    for (;;) {
-        const ssize_t got = read(STDIN_FILENO, to, (size_t)size);
-        if (got > 0)
-            return (int)got;
-        if (!got)
-            return AVERROR_EOF;
-        if (errno != EINTR)
-            return AVERROR(errno);
-    }
+    const struct decoder *d = user;
+    const int got = d->io->read(d->io->user, to, size);
+    return got > 0 ? got : got ? AVERROR(EIO) : AVERROR_EOF;
 }
 
-static int64_t seek_to(void *unused, int64_t offset, int whence)
+static int64_t seek_to(void *user, int64_t offset, int whence)
 {
-    (void)unused;
+    const struct decoder *d = user;
+    int64_t at;
     if (whence & AVSEEK_SIZE) {
-        const off_t here = lseek(STDIN_FILENO, 0, SEEK_CUR);
-        const off_t end = lseek(STDIN_FILENO, 0, SEEK_END);
-        lseek(STDIN_FILENO, here, SEEK_SET);
-        return end;
+        const int64_t here = d->io->seek(d->io->user, 0, SEEK_CUR);
+        at = d->io->seek(d->io->user, 0, SEEK_END);
+        d->io->seek(d->io->user, here, SEEK_SET);
+    } else {
+        at = d->io->seek(d->io->user, offset, whence & ~AVSEEK_FORCE);
     }
-    const off_t at = lseek(STDIN_FILENO, offset, whence & ~AVSEEK_FORCE);
-    return at < 0 ? AVERROR(errno) : at;
+    return at < 0 ? AVERROR(EIO) : at;
 }
 
 /* Playlists and files that name others. */
@@ -140,17 +118,16 @@ static int open_nothing(AVFormatContext *format, AVIOContext **io, const char *u
 }
 
 /* Ends the process if the bytes look like no medium. */
-static void probe(void)
+static void probe(struct decoder *d)
 {
     uint8_t *bytes = av_mallocz(PROBE_BYTES + AVPROBE_PADDING_SIZE);
     AVProbeData data = {.filename = "", .buf = bytes};
     int score = 0;
     if (!bytes)
-        no_memory();
-    lseek(STDIN_FILENO, 0, SEEK_SET);
+        no_memory(d);
+    d->io->seek(d->io->user, 0, SEEK_SET);
     while (data.buf_size < PROBE_BYTES) {
-        const int got =
-            read_block(NULL, bytes + data.buf_size, PROBE_BYTES - data.buf_size);
+        const int got = read_block(d, bytes + data.buf_size, PROBE_BYTES - data.buf_size);
         if (got <= 0)
             break;
         data.buf_size += got;
@@ -158,9 +135,9 @@ static void probe(void)
     const AVInputFormat *format = av_probe_input_format3(&data, 1, &score);
     av_free(bytes);
     if (!data.buf_size)
-        fail(VIDEO_NOT_ONE, "the file is empty");
+        fail(d, VIDEO_NOT_ONE, "the file is empty");
     if (!format || score <= AVPROBE_SCORE_RETRY)
-        fail(VIDEO_NOT_ONE, "is of no kind that FFmpeg knows");
+        fail(d, VIDEO_NOT_ONE, "is of no kind that FFmpeg knows");
 }
 
 /* The stream that is shown: not a picture of a record's cover. */
@@ -182,34 +159,35 @@ static AVStream *find_stream(AVFormatContext *format)
 static void close_file(struct decoder *d)
 {
     avformat_close_input(&d->format);
-    if (d->io)
-        av_freep(&d->io->buffer);
-    avio_context_free(&d->io);
+    if (d->stream_io)
+        av_freep(&d->stream_io->buffer);
+    avio_context_free(&d->stream_io);
 }
 
 static void open_file(struct decoder *d)
 {
     uint8_t *block = av_malloc(IO_BLOCK);
-    lseek(STDIN_FILENO, 0, SEEK_SET);
-    d->io = block
-                ? avio_alloc_context(block, IO_BLOCK, 0, NULL, read_block, NULL, seek_to)
-                : NULL;
+    d->io->seek(d->io->user, 0, SEEK_SET);
+    d->stream_io =
+        block ? avio_alloc_context(block, IO_BLOCK, 0, d, read_block, NULL, seek_to)
+              : NULL;
     d->format = avformat_alloc_context();
-    if (!d->io || !d->format)
-        no_memory();
-    d->format->pb = d->io;
+    if (!d->stream_io || !d->format)
+        no_memory(d);
+    d->format->pb = d->stream_io;
     d->format->flags |= AVFMT_FLAG_CUSTOM_IO;
     d->format->io_open = open_nothing;
     int code = avformat_open_input(&d->format, "", NULL, NULL);
     if (code < 0)
-        fail_with(code, VIDEO_DAMAGED, "its container is damaged or incomplete");
+        fail_with(d, code, VIDEO_DAMAGED, "its container is damaged or incomplete");
     code = avformat_find_stream_info(d->format, NULL);
     if (code == AVERROR(ENOMEM))
-        no_memory();
+        no_memory(d);
     d->stream = find_stream(d->format);
     if (!d->stream)
-        fail(VIDEO_DAMAGED, d->format->nb_streams ? "holds no video, only sound or text"
-                                                  : "holds no video");
+        fail(d, VIDEO_DAMAGED,
+             d->format->nb_streams ? "holds no video, only sound or text"
+                                   : "holds no video");
     for (unsigned i = 0; i < d->format->nb_streams; i++)
         if (d->format->streams[i] != d->stream)
             d->format->streams[i]->discard = AVDISCARD_ALL;
@@ -217,13 +195,14 @@ static void open_file(struct decoder *d)
 
 /* ---- first pass: times ------------------------------------------------------------- */
 
-static void append(int64_t **array, size_t *n, size_t *cap, int64_t value)
+static void append(struct decoder *d, int64_t **array, size_t *n, size_t *cap,
+                   int64_t value)
 {
     if (*n == *cap) {
         const size_t more = *cap ? 2 * *cap : 1024;
         int64_t *grown = av_realloc_array(*array, more, sizeof *grown);
         if (!grown)
-            no_memory();
+            no_memory(d);
         *array = grown;
         *cap = more;
     }
@@ -251,8 +230,9 @@ static int64_t time_of(const AVPacket *p)
     return p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
 }
 
-static void read_times(struct decoder *d, AVPacket *packet)
+static void read_times(struct decoder *d)
 {
+    AVPacket *packet = d->packet;
     int code;
     d->ranked = 1;
     while ((code = av_read_frame(d->format, packet)) >= 0) {
@@ -263,18 +243,18 @@ static void read_times(struct decoder *d, AVPacket *packet)
             if (packet->flags & AV_PKT_FLAG_CORRUPT)
                 d->partial = "parts of the file are missing";
             if (d->ranked)
-                append(&d->times, &d->ntimes, &d->cap, t);
+                append(d, &d->times, &d->ntimes, &d->cap, t);
             if (d->ranked && (packet->flags & AV_PKT_FLAG_KEY))
-                append(&d->keys, &d->nkeys, &d->keys_cap, t);
+                append(d, &d->keys, &d->nkeys, &d->keys_cap, t);
         }
         av_packet_unref(packet);
     }
     if (code == AVERROR(ENOMEM))
-        no_memory();
+        no_memory(d);
     if (code != AVERROR_EOF)
         d->partial = "the file cannot be read to its end";
     if (!d->packets)
-        fail(VIDEO_DAMAGED, "its video has no frames");
+        fail(d, VIDEO_DAMAGED, "its video has no frames");
     d->ntimes = once_each(d->times, d->ntimes);
     d->nkeys = once_each(d->keys, d->nkeys);
 }
@@ -354,21 +334,21 @@ static void open_codec(struct decoder *d)
         char sentence[VIDEO_SENTENCE];
         snprintf(sentence, sizeof sentence, "its codec, %.40s, is not in this FFmpeg",
                  avcodec_get_name(p->codec_id));
-        fail(VIDEO_DAMAGED, sentence);
+        fail(d, VIDEO_DAMAGED, sentence);
     }
     if (p->width <= 0 || p->height <= 0)
-        fail(VIDEO_DAMAGED, "its video has no size");
+        fail(d, VIDEO_DAMAGED, "its video has no size");
     if ((uint64_t)p->width * (uint64_t)p->height > d->max_pixels)
-        fail(VIDEO_TOO_LARGE, "its frames have more pixels than allowed");
+        fail(d, VIDEO_TOO_LARGE, "its frames have more pixels than allowed");
     d->codec = avcodec_alloc_context3(codec);
     if (!d->codec || avcodec_parameters_to_context(d->codec, p) < 0)
-        no_memory();
+        no_memory(d);
     d->codec->thread_count = 1;
     d->codec->pkt_timebase = d->stream->time_base;
     d->codec->max_pixels = (int64_t)d->max_pixels;
     const int code = avcodec_open2(d->codec, codec, NULL);
     if (code < 0)
-        fail_with(code, VIDEO_DAMAGED, "its codec cannot be started");
+        fail_with(d, code, VIDEO_DAMAGED, "its codec cannot be started");
 }
 
 static int32_t sign(int32_t v)
@@ -419,7 +399,7 @@ static void need_pixels(struct decoder *d, int w, int h)
 {
     if (w <= 0 || h <= 0 || w > VIDEO_MOST_SIDE || h > VIDEO_MOST_SIDE ||
         (uint64_t)w * (uint64_t)h > d->max_pixels)
-        fail(VIDEO_TOO_LARGE, "its frames have more pixels than allowed");
+        fail(d, VIDEO_TOO_LARGE, "its frames have more pixels than allowed");
     const size_t size = (size_t)w * (size_t)h * 3;
     if (size <= d->rgb_size)
         return;
@@ -429,7 +409,7 @@ static void need_pixels(struct decoder *d, int w, int h)
     d->rgb = av_malloc(size + 64);
     d->turned = av_malloc(size);
     if (!d->rgb || !d->turned)
-        no_memory();
+        no_memory(d);
     d->rgb_size = size;
 }
 
@@ -442,7 +422,7 @@ static void convert(struct decoder *d, const AVFrame *f)
                                      (enum AVPixelFormat)f->format, f->width, f->height,
                                      AV_PIX_FMT_RGB24, SWS_BILINEAR, NULL, NULL, NULL);
     if (!d->scaler)
-        fail(VIDEO_DAMAGED, "its pixels are of a kind that cannot be converted");
+        fail(d, VIDEO_DAMAGED, "its pixels are of a kind that cannot be converted");
     const int *from = sws_getCoefficients(f->colorspace == AVCOL_SPC_UNSPECIFIED ||
                                                   f->colorspace == AVCOL_SPC_RGB
                                               ? SWS_CS_DEFAULT
@@ -451,7 +431,7 @@ static void convert(struct decoder *d, const AVFrame *f)
                              sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
     if (sws_scale(d->scaler, (const uint8_t *const *)f->data, f->linesize, 0, f->height,
                   to, strides) != f->height)
-        fail(VIDEO_NO_MEMORY, "a frame could not be converted");
+        fail(d, VIDEO_NO_MEMORY, "a frame could not be converted");
 }
 
 static void send_frame(struct decoder *d, const AVFrame *f, uint64_t index,
@@ -471,7 +451,7 @@ static void send_frame(struct decoder *d, const AVFrame *f, uint64_t index,
                               .index = index,
                               .seconds = seconds};
     m.size = (uint64_t)m.width * m.height * 3;
-    say(m, plain ? d->rgb : d->turned);
+    say(d, m, plain ? d->rgb : d->turned);
     d->sent++;
     d->last_index = index;
     d->last_seconds = seconds;
@@ -505,15 +485,16 @@ static void take_frame(struct decoder *d, const AVFrame *f)
     advance(d, index + 1);
 }
 
-static void take_frames(struct decoder *d, AVFrame *frame)
+static void take_frames(struct decoder *d)
 {
+    AVFrame *frame = d->frame;
     int code;
     while (d->next != NONE && (code = avcodec_receive_frame(d->codec, frame)) >= 0) {
         take_frame(d, frame);
         av_frame_unref(frame);
     }
     if (d->next != NONE && code == AVERROR(ENOMEM))
-        no_memory();
+        no_memory(d);
 }
 
 /* Goes to the last key frame before the next wanted one, if it lies ahead. */
@@ -543,8 +524,9 @@ static int may_skip(const struct decoder *d, int64_t t)
     return choose_next(&d->choice, rank, d->ntimes, d->fps) != rank;
 }
 
-static void decode(struct decoder *d, AVPacket *packet, AVFrame *frame)
+static void decode(struct decoder *d)
 {
+    AVPacket *packet = d->packet;
     int64_t reached = INT64_MIN;
     int code = 0;
     jump(d, reached);
@@ -556,23 +538,25 @@ static void decode(struct decoder *d, AVPacket *packet, AVFrame *frame)
         const int64_t t = time_of(packet);
         d->codec->skip_frame = may_skip(d, t) ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
         const uint64_t before = d->next;
+        /* Some codecs call a failed allocation damage; malloc() says what it was. */
+        errno = 0;
         const int sent = avcodec_send_packet(d->codec, packet);
-        if (sent == AVERROR(ENOMEM))
-            no_memory();
+        if (sent == AVERROR(ENOMEM) || (sent < 0 && errno == ENOMEM))
+            no_memory(d);
         if (sent < 0 && sent != AVERROR(EAGAIN))
             d->partial = "parts of it are damaged";
         av_packet_unref(packet);
-        take_frames(d, frame);
+        take_frames(d);
         if (t != AV_NOPTS_VALUE && t > reached)
             reached = t;
         if (d->next != before)
             jump(d, reached);
     }
     if (code == AVERROR(ENOMEM))
-        no_memory();
+        no_memory(d);
     d->codec->skip_frame = AVDISCARD_DEFAULT;
     if (d->next != NONE && avcodec_send_packet(d->codec, NULL) >= 0)
-        take_frames(d, frame);
+        take_frames(d);
 }
 
 /* ---- all --------------------------------------------------------------------------- */
@@ -602,16 +586,30 @@ static void rewind_file(struct decoder *d)
     open_file(d);
 }
 
-static void run(struct decoder *d)
+struct decoder *decoder_create(const struct choice *choice, uint64_t max_pixels,
+                               const struct decoder_io *io)
 {
-    AVPacket *packet = av_packet_alloc();
-    AVFrame *frame = av_frame_alloc();
-    if (!packet || !frame)
-        no_memory();
-    probe();
+    struct decoder *d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    d->choice = *choice;
+    d->max_pixels = max_pixels;
+    d->io = io;
+    d->turn[0] = d->turn[3] = 1;
+    av_log_set_level(AV_LOG_QUIET);
+    return d;
+}
+
+void decoder_run(struct decoder *d)
+{
+    d->packet = av_packet_alloc();
+    d->frame = av_frame_alloc();
+    if (!d->packet || !d->frame)
+        no_memory(d);
+    probe(d);
     open_file(d);
     read_facts(d);
-    read_times(d, packet);
+    read_times(d);
     look_for_loss(d);
     open_codec(d);
     const uint64_t most = choose_most(&d->choice), n = total(d);
@@ -627,13 +625,13 @@ static void run(struct decoder *d)
                                              : UINT32_MAX),
         .total = n,
         .seconds = length};
-    say(start, NULL);
+    say(d, start, NULL);
     rewind_file(d);
     advance(d, 0);
     const int wanted = d->next != NONE;
-    decode(d, packet, frame);
+    decode(d);
     if (wanted && !d->sent)
-        fail(VIDEO_DAMAGED, "no frame of it can be decoded");
+        fail(d, VIDEO_DAMAGED, "no frame of it can be decoded");
     if (d->next != NONE && !d->partial)
         d->partial = "its last frames could not be decoded";
     struct timespec cpu = {0, 0};
@@ -644,25 +642,23 @@ static void run(struct decoder *d)
                                       .size = d->partial ? strlen(d->partial) : 0,
                                       .seconds = (double)cpu.tv_sec +
                                                  (double)cpu.tv_nsec * 1e-9};
-    say(end, d->partial);
+    say(d, end, d->partial);
+    d->io->end(d->io->user);
 }
 
-int main(int argc, char **argv)
+void decoder_free(struct decoder *d)
 {
-    static struct decoder d = {.turn = {1, 0, 0, 1}};
-    int filtered;
-    if (argc != 5 || !choose_parse(argv[1], &d.choice)) {
-        fputs("dfnet-video is started by dfnet; see examples/video/README.md\n", stderr);
-        return 1;
-    }
-    d.max_pixels = strtoull(argv[2], NULL, 10);
-    const uint64_t memory = strtoull(argv[3], NULL, 10) << 20;
-    av_log_set_level(AV_LOG_QUIET);
-    const char *trouble =
-        sandbox_enter(memory, (unsigned)strtoul(argv[4], NULL, 10), &filtered);
-    if (trouble)
-        fail(VIDEO_BROKEN, trouble);
-    run(&d);
-    /* No destructors of libraries: there is nothing left to do. */
-    _exit(0);
+    if (!d)
+        return;
+    av_packet_free(&d->packet);
+    av_frame_free(&d->frame);
+    avcodec_free_context(&d->codec);
+    sws_freeContext(d->scaler);
+    d->scaler = NULL;
+    close_file(d);
+    av_freep(&d->times);
+    av_freep(&d->keys);
+    av_freep(&d->rgb);
+    av_freep(&d->turned);
+    free(d);
 }

@@ -8,6 +8,8 @@
  * if the sizes differ by less than the factor below. */
 #define MOST_MOVE 0.5
 #define MOST_GROWTH 2.0
+/* A track's motion is a mean over about so many of its last looks. */
+#define LINKS_BEFORE 8
 
 void dfn_tracks_begin(struct dfn_tracks *t, double min_overlap, int lost)
 {
@@ -59,13 +61,21 @@ static double movement(const ef_detection *a, const ef_detection *b)
     return sum / 5 / most(sa, sb);
 }
 
-/* Above 0 if both may be the same face; greater is more alike. */
-static double likeness(const struct dfn_tracks *t, const ef_detection *a,
-                       const ef_detection *b)
+/* Above 0, and at most 2, if both may be the same face; greater is more alike. */
+static double alike(const struct dfn_tracks *t, const ef_detection *a,
+                    const ef_detection *b)
 {
     const double overlap = dfn_overlap(&a->box, &b->box), move = movement(a, b);
     const double near = move < MOST_MOVE ? 1 - move / MOST_MOVE : 0;
     return overlap >= t->min_overlap || near > 0 ? overlap + near : 0;
+}
+
+/* The same of a track and a face; above 2 if the face is where the track was expected. */
+static double likeness(const struct dfn_tracks *t, const struct dfn_track *track,
+                       const ef_detection *face)
+{
+    const double there = alike(t, &track->expected, face);
+    return there > 0 ? 2 + there : alike(t, &track->face, face);
 }
 
 /* ---- linking ---- */
@@ -83,8 +93,24 @@ static void rescale(struct dfn_track *t, int width, int height)
         t->face.landmarks[i].x *= sx;
         t->face.landmarks[i].y *= sy;
     }
+    t->dx *= (double)sx;
+    t->dy *= (double)sy;
     t->width = width;
     t->height = height;
+}
+
+/* Where the track will be in a later frame if it goes on as before. */
+static void expect(struct dfn_track *t, uint32_t frame)
+{
+    const float x = (float)(t->dx * (double)(frame - t->frame));
+    const float y = (float)(t->dy * (double)(frame - t->frame));
+    t->expected = t->face;
+    t->expected.box.x += x;
+    t->expected.box.y += y;
+    for (int i = 0; i < 5; i++) {
+        t->expected.landmarks[i].x += x;
+        t->expected.landmarks[i].y += y;
+    }
 }
 
 static void close_track(struct dfn_tracks *t, int i)
@@ -116,7 +142,7 @@ static void pair(const struct dfn_tracks *t, const ef_detection *faces, size_t n
         for (int i = 0; i < t->nopen; i++)
             for (size_t f = 0; f < n && !used[i]; f++) {
                 const double like =
-                    taken[f] < 0 ? likeness(t, &t->open[i].face, &faces[f]) : 0;
+                    taken[f] < 0 ? likeness(t, &t->open[i], &faces[f]) : 0;
                 const bool older = track >= 0 && t->open[i].id < t->open[track].id;
                 if (like > best || (like > 0 && like >= best && older)) {
                     best = like;
@@ -129,6 +155,22 @@ static void pair(const struct dfn_tracks *t, const ef_detection *faces, size_t n
         taken[face] = track;
         used[track] = true;
     }
+}
+
+/* The mean of how it moved of late: boxes tremble. Odd boxes move nowhere. */
+static void note_motion(struct dfn_track *t, uint32_t frame, const ef_box *now)
+{
+    const ef_box *old = &t->face.box;
+    const double frames = (double)(frame - t->frame);
+    const double dx =
+        (double)now->x - (double)old->x + ((double)now->w - (double)old->w) / 2;
+    const double dy =
+        (double)now->y - (double)old->y + ((double)now->h - (double)old->h) / 2;
+    const double share = 1.0 / (t->links < LINKS_BEFORE ? ++t->links : LINKS_BEFORE);
+    t->dx += share * (dx / frames - t->dx);
+    t->dy += share * (dy / frames - t->dy);
+    if (!isfinite(t->dx) || !isfinite(t->dy))
+        t->dx = t->dy = 0;
 }
 
 static void find_again(struct dfn_track *t, uint32_t frame, int width, int height,
@@ -151,6 +193,7 @@ void dfn_tracks_link(struct dfn_tracks *t, uint32_t frame, int width, int height
         t->open[i].missed++;
         if (t->open[i].width != width || t->open[i].height != height)
             rescale(&t->open[i], width, height);
+        expect(&t->open[i], frame);
     }
     for (size_t f = 0; f < n; f++)
         taken[f] = -1;
@@ -162,6 +205,7 @@ void dfn_tracks_link(struct dfn_tracks *t, uint32_t frame, int width, int height
         struct dfn_track *track = &t->open[taken[f]];
         links[f].before = *track;
         links[f].id = track->id;
+        note_motion(track, frame, &faces[f].box);
         find_again(track, frame, width, height, &faces[f]);
     }
     for (int i = t->nopen - 1; i >= 0; i--)
@@ -175,6 +219,8 @@ void dfn_tracks_link(struct dfn_tracks *t, uint32_t frame, int width, int height
         struct dfn_track *track = &t->open[t->nopen++];
         links[f].id = track->id = t->next_id++;
         track->note = SIZE_MAX;
+        track->links = 0;
+        track->dx = track->dy = 0;
         find_again(track, frame, width, height, &faces[f]);
     }
 }

@@ -3,8 +3,11 @@
  *
  * A look is a frame in which faces were searched. A track is open while it may still be
  * continued: until it was missed in more than `lost` looks in a row. Of an open track its
- * last box and landmarks are kept. In each look, tracks and faces are paired greedily,
- * the most alike first; what no open track takes opens a new one. */
+ * last box and landmarks are kept, and how it moved. In each look, tracks and faces are
+ * paired greedily, the most alike first: faces where a track is expected, as it moved on,
+ * before those where it was last found, so that two who cross keep their tracks, and one
+ * who stopped or came back where he left is known again. What no open track takes opens a
+ * new one. */
 #ifndef DFN_VIDEO_TRACK_H
 #define DFN_VIDEO_TRACK_H
 
@@ -22,6 +25,9 @@ struct dfn_track {
     int width, height; /* of that frame                                           */
     size_t note;       /* the caller's; SIZE_MAX at first                         */
     ef_detection face;
+    int links;     /* how often its motion was seen                                     */
+    double dx, dy; /* pixels that it moves from one frame to the next                   */
+    ef_detection expected; /* in the look at hand: face, moved on                       */
 };
 
 struct dfn_tracks {

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from child import child, message, spoken
-from conftest import ASTRONAUT, FACE, Run, program
+from child import MP4, child, message, spoken
+from conftest import ASTRONAUT, FACE, ROOT, Run, detector, pixels, program
+from people import Person, between, film, resize
 
 FFMPEG = shutil.which("ffmpeg")
 pytestmark = [
@@ -123,6 +125,24 @@ def test_turned_as_the_display_matrix_says(
     assert (one["video"]["width"], one["video"]["height"]) == size
     box = one["tracks"][0]["faces"][0]["box"]
     assert (box["w"], box["h"]) == size
+
+
+@pytest.mark.parametrize(("degrees", "before"), [(90, 2), (180, 12), (270, 1)])
+def test_turned_pixels_are_upright(
+    dfnet: Run, tiny: Path, clip: Path, tmp_path: Path, degrees: int, before: int
+) -> None:
+    """Stored lying or upside down, with a matrix that says so: the face is where it was."""
+    turned, stored = tmp_path / "turned.mp4", tmp_path / "stored.mp4"
+    flips = "hflip,vflip" if before == 12 else f"transpose={before}"
+    ffmpeg("-i", clip, "-vf", flips, "-crf", "5", stored)
+    ffmpeg("-i", stored, "-c", "copy", "-metadata:s:v", f"rotate={-degrees % 360}", turned)
+    env = {"DFNET_DETECTOR": detector()}
+    boxes = []
+    for path in (clip, turned):
+        done = dfnet("classify", "-q", "-m", tiny, "--json", "--frames", "3", path, env=env)
+        (track,) = json.loads(done.stdout)["tracks"]
+        boxes.append([[face["box"][k] for k in "xywh"] for face in track["faces"]])
+    assert boxes[1] == [pytest.approx(box, abs=6) for box in boxes[0]]
 
 
 def test_variable_rate_keeps_its_times(dfnet: Run, tiny: Path, clip: Path, tmp_path: Path) -> None:
@@ -246,3 +266,148 @@ def test_memory_that_does_not_suffice(clip: Path) -> None:
                 stdin=file, capture_output=True, check=False,
             )  # fmt: skip
         assert b"memory" in done.stdout or done.returncode != 0
+
+
+@pytest.fixture(scope="module")
+def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few bytes that become pictures of 192 MiB."""
+    path = tmp_path_factory.mktemp("huge") / "huge.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:size=8192x8192", "-frames:v", "2", "-preset",
+           "ultrafast", "-pix_fmt", "yuv420p", path)  # fmt: skip
+    assert path.stat().st_size < 1000000
+    return path
+
+
+TOO_MUCH = "decoding needs more memory than the limit allows"
+
+
+def test_out_of_memory_is_a_row(dfnet: Run, tiny: Path, clip: Path, huge: Path) -> None:
+    found = rows(dfnet, tiny, "--memory", "300", huge, clip)
+    assert found[0]["error"] == TOO_MUCH
+    assert found[1]["video"]["scored"] == 32, "the run goes on"
+    assert "memory" in row(dfnet, tiny, "--memory", "60", clip)["error"]
+    for bad in ("0", "-1", "2G", ""):
+        assert dfnet("classify", "--memory", bad, clip).returncode == 1
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_the_black_box_goes_on(
+    dfnet: Run, tiny: Path, clip: Path, huge: Path, tmp_path: Path, jobs: str
+) -> None:
+    """Children that are killed, hang, crash, or need too much memory, between clips and pictures:
+    a row each, with a sentence; and nothing of it is done again."""
+    ways = {
+        b"KILL": ("os.kill(os.getpid(), 9)", "the decoding process was killed"),
+        b"STOP": ("os.kill(os.getpid(), signal.SIGSTOP)", "hung and was ended after"),
+        b"TRAP": ("os.kill(os.getpid(), signal.SIGSEGV)", "the decoding process crashed"),
+    }
+    real = program("dfnet").parent / "dfnet-video"
+    text = "import os, signal, sys\nmark = os.pread(0, 16, 0)[12:]\n"
+    for mark, (act, _) in ways.items():
+        text += f"if mark == {mark!r}:\n    {act}\n"
+    text += f"os.lseek(0, 0, 0)\nos.execv({str(real)!r}, [{str(real)!r}, *sys.argv[1:]])\n"
+    files = []
+    for mark in ways:
+        files += [tmp_path / f"{mark.decode()}.mp4", clip]
+        files[-2].write_bytes(MP4 + mark)
+    files += [huge, FACE]
+    results = tmp_path / "r.csv"
+    words = ("classify", "-q", "-m", tiny, "--whole", "--memory", "300", "--timeout", "3")
+    words += ("--jobs", jobs, "--resume", results, *files)
+    done = dfnet(*words, env=child(tmp_path, text))
+    assert done.returncode == 2
+    with results.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [one["number"] for one in found] == [str(i + 1) for i in range(8)]
+    expected = [reason for _, reason in ways.values()]
+    for one, reason in zip(found[:6:2], expected, strict=True):
+        assert reason in one["error"] and one["status"] == "failed"
+    assert found[6]["error"] == TOO_MUCH
+    assert all(found[i]["status"] == "scored" and not found[i]["error"] for i in (1, 3, 5, 7))
+    before = results.read_bytes()
+    assert dfnet(*words, env=child(tmp_path, text)).returncode == 2
+    assert results.read_bytes() == before
+
+
+# ---- times ----
+
+
+def test_timings(dfnet: Run, tiny: Path, clip: Path) -> None:
+    one = row(dfnet, tiny, "--timings", clip)
+    times = one.pop("times")
+    assert set(times) == {"wall", "decode", "detect", "score"}
+    assert all(v > 0 for k, v in times.items() if k != "detect") and times["detect"] >= 0
+    assert one == row(dfnet, tiny, clip), "nothing else is there, or differs"
+    done = dfnet("classify", "-m", tiny, "--whole", "--csv", "--timings", clip, FACE)
+    (line,) = done.stderr.decode().splitlines()
+    pattern = r"dfnet: .*clip\.mp4: 32 frames in [\d.]+ s: decoding [\d.]+ s \((\d+) %\), "
+    pattern += r"finding faces [\d.]+ s \((\d+) %\), scoring [\d.]+ s \((\d+) %\)"
+    match = re.fullmatch(pattern, line)
+    assert match and 98 <= sum(map(int, match.groups())) <= 102, line
+
+
+# ---- persons ----
+
+
+@pytest.fixture(scope="module", params=[0, 70], ids=["behind", "below"])
+def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    """Two people who walk towards each other, cross - one behind the other, or lower - and one of
+    whom leaves the picture and comes back. A clip, and who is where."""
+    detector()
+    real = pixels(ROOT / "examples/faces/real/astronaut.jpg")
+    fake = pixels(ROOT / "examples/faces/fake/hopper_with_astronaut.jpg")
+    y = 150 + request.param
+    there = between([(0, 110, 150), (4, 530, 150), (6.1, 530, 150)])
+    back = between([(0, 530, y), (4, 110, y), (4.6, -70, y), None,
+                    (5.2, -70, y), (5.8, 110, y), (6.1, 110, y)])  # fmt: skip
+    people = [Person(resize(real, 140), there), Person(resize(fake, 130), back)]
+    path = tmp_path_factory.mktemp("two") / "two.mp4"
+    assert FFMPEG
+    film(FFMPEG, path, people, 6)
+    return path, people
+
+
+def who(people: list[Person], face: dict) -> int:
+    """Number of the person whose face is nearest to the box."""
+    box = face["box"]
+    centre = box["x"] + box["w"] / 2, box["y"] + box["h"] / 2
+    places = [person.way(face["seconds"]) for person in people]
+    return min(
+        (i for i, place in enumerate(places) if place),
+        key=lambda i: sum((a - b) ** 2 for a, b in zip(places[i], centre, strict=True)),
+    )
+
+
+@pytest.mark.parametrize("frames_wanted", ["32", "time:10"])
+def test_two_people_cross_and_one_comes_back(dfnet: Run, two: tuple, frames_wanted: str) -> None:
+    path, people = two
+    words = ("classify", "-q", "--json", "--frames", frames_wanted, path)
+    (line,) = dfnet(*words, env={"DFNET_DETECTOR": detector()}).stdout.splitlines()
+    tracks = json.loads(line)["tracks"]
+    assert len(tracks) == 2
+    owners = []
+    for track in tracks:
+        # Where both are in the same place the nearest is nobody in particular.
+        nearest = [who(people, f) for f in track["faces"] if abs(f["seconds"] - 2) > 0.3]
+        assert len(set(nearest)) == 1, nearest
+        owners += nearest[:1]
+    assert sorted(owners) == [0, 1]
+    gone = tracks[owners.index(1)]
+    assert gone["last"] > 5.3 and not [f for f in gone["faces"] if 4.7 < f["seconds"] < 5.2]
+    verdicts = [track["verdict"] for track in tracks]
+    assert verdicts[owners.index(1)] == "fake" != verdicts[owners.index(0)]
+
+
+def test_the_report_shows_two_people_and_a_gap(dfnet: Run, two: tuple, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    words = ("classify", "-q", "--frames", "time:10", "--report", page, two[0])
+    assert dfnet(*words, env={"DFNET_DETECTOR": detector()}).returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Person 2" in text and "Person 3" not in text and "All persons together" in text
+    drawings = re.findall(r"Score of person \d over time.*?</svg></div>", text)
+    assert len(drawings) == 2
+    away = [re.findall(r'class="away" x="([\d.]+)" width="([\d.]+)"', d) for d in drawings]
+    ((x, width),) = max(away, key=lambda gaps: max([float(w) for _, w in gaps], default=0))
+    assert 600 < float(x) < 800 and 100 < float(width) < 300
+    assert any("away 1 time in between" in d for d in drawings)
+    assert text.count('alt="The face at') == 12 and text.count('alt="Heat map at') == 6

@@ -120,8 +120,59 @@ START_TEST(landmarks_link_what_overlap_does_not)
     dfn_tracks_begin(&tracks, 0.9, 2);
     look_one(0, 100, 100, 100);
     ck_assert_uint_eq(look_one(1, 145, 100, 100), 0); /* overlap 0.38 < 0.9 */
-    ck_assert_uint_eq(look_one(2, 198, 100, 100), 1); /* moved by 0.53 */
-    ck_assert_uint_eq(look_one(3, 198, 100, 40), 2);  /* shrank by 2.5 */
+    /* 0.53 from where it would have moved on to, more from where it was. */
+    ck_assert_uint_eq(look_one(2, 190, 153, 100), 1);
+    ck_assert_uint_eq(look_one(3, 190, 153, 40), 2); /* shrank by 2.5 */
+}
+END_TEST
+
+/* One walks behind the other: for `hidden` looks around the middle only the one in front
+ * is seen. The boxes tremble a little. */
+START_TEST(two_who_cross_keep_their_tracks)
+{
+    for (int hidden = 0; hidden <= 12; hidden++)
+        for (uint32_t step = 1; step <= 4; step += 3) {
+            begin(16);
+            for (uint32_t f = 0; f <= 60; f += step) {
+                const double tremble = f % 2 ? 1.5 : -1.5;
+                const ef_detection both[2] = {face(100 + 8 * f, 100 + tremble, 90),
+                                              face(580 - 8 * f + tremble, 104, 94)};
+                const int away = abs((int)f - 30) < (int)step * hidden / 2;
+                look(f, both, away ? 1 : 2);
+                ck_assert_uint_eq(links[0].id, 0);
+                if (!away)
+                    ck_assert_uint_eq(links[1].id, 1);
+            }
+            ck_assert_uint_eq(tracks.next_id, 2);
+        }
+}
+END_TEST
+
+/* Whoever moved and is missed may go on, stop, or come back to where he was. */
+START_TEST(a_missed_face_is_known_where_it_was_and_where_it_would_be)
+{
+    static const double at[] = {100 + 12.0 * 10, 100 + 12.0 * 18};
+    for (int i = 0; i < 2; i++) {
+        begin(16);
+        for (uint32_t f = 0; f <= 10; f++)
+            ck_assert_uint_eq(look_one(f, 100 + 12.0 * f, 100, 60), 0);
+        for (uint32_t f = 11; f < 18; f++)
+            look(f, NULL, 0);
+        ck_assert_uint_eq(look_one(18, at[i], 100, 60), 0);
+        ck_assert_uint_eq(look_one(19, at[i], 400, 60), 1);
+    }
+}
+END_TEST
+
+START_TEST(a_face_where_one_is_expected_goes_before_one_where_it_was)
+{
+    const ef_detection both[2] = {face(160, 100, 60), face(208, 100, 60)};
+    begin(16);
+    for (uint32_t f = 0; f <= 5; f++)
+        look_one(f, 100 + 12.0 * f, 100, 60);
+    look(9, both, 2);
+    ck_assert_uint_eq(links[1].id, 0);
+    ck_assert_uint_eq(links[0].id, 1);
 }
 END_TEST
 
@@ -225,6 +276,9 @@ int main(void)
     tcase_add_test(t, the_most_alike_are_paired_first);
     tcase_add_test(t, a_face_that_was_lost_for_long_is_somebody_else);
     tcase_add_test(t, landmarks_link_what_overlap_does_not);
+    tcase_add_test(t, two_who_cross_keep_their_tracks);
+    tcase_add_test(t, a_missed_face_is_known_where_it_was_and_where_it_would_be);
+    tcase_add_test(t, a_face_where_one_is_expected_goes_before_one_where_it_was);
     tcase_add_test(t, a_frame_of_another_size_goes_on);
     tcase_add_test(t, boxes_that_are_none_open_tracks_and_do_no_harm);
     tcase_add_test(t, a_crowd_is_bounded);
