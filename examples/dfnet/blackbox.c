@@ -88,7 +88,7 @@ static uint64_t hash_models(const struct scorer *s)
 {
     const uint32_t version = ef_version();
     uint64_t h = fingerprint_bytes(FINGERPRINT_START, &version, sizeof version);
-    for (size_t i = 0; i < s->nmodels; i++) {
+    for (size_t i = 0; i < s->nall; i++) {
         h = fingerprint_text(h, s->infos[i].hash);
         h = fingerprint_bytes(h, &s->weights[i], sizeof s->weights[i]);
     }

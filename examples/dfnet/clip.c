@@ -14,13 +14,16 @@
 /* Without a pipeline: a face seen in one or two frames only is more often a mistake of
  * the detector than a person. */
 #define LEAST_FOUND 3
+/* What sequences are made of without a pipeline: so the one published network was
+ * trained (NTechLab). */
+#define SEQUENCE_FRAMES "rate:15"
 
 /* ---- making ------------------------------------------------------------------------ */
 
 static ef_status check(const struct scorer *s, ef_error *err)
 {
     char what[sizeof err->what];
-    if (!s->classifiers[0])
+    if (!s->faces)
         return scorer_fail(err, EF_E_UNSUPPORTED, "model",
                            "is not about faces; videos need one");
     if (s->o->nboxes)
@@ -46,13 +49,15 @@ static ef_status make(struct clip *c, ef_error *err)
         st = ef_video_options_plan(&w, s->pipeline, err);
     else
         w.least_found = LEAST_FOUND;
-    for (size_t i = 0; i < s->nmodels; i++)
-        models[i] = s->models[i];
+    for (size_t i = 0; i < s->nall; i++)
+        models[s->numbers[i]] = s->models[i];
     w.models = models;
-    w.model_count = s->nmodels;
+    w.model_count = s->nall;
     w.detector = s->whole ? NULL : s->detector_model;
     w.rule = &s->rule;
-    if (s->o->detect_every) {
+    if (s->whole)
+        w.detect_every = 1; /* nothing to look for */
+    if (s->o->detect_every && !s->whole) {
         w.detect_every = s->o->detect_every;
         while ((w.fill + 1) * w.detect_every > 32)
             w.fill--;
@@ -77,7 +82,7 @@ static void say_frames(const struct scorer *s, char *words, size_t cap)
         const int plain = strspn(s->o->frames, "0123456789") == strlen(s->o->frames);
         snprintf(words, cap, "%s%s", plain ? "spread:" : "", s->o->frames);
     } else if (!s->pipeline) {
-        snprintf(words, cap, "spread:32");
+        snprintf(words, cap, "%s", s->nmodels < s->nall ? SEQUENCE_FRAMES : "spread:32");
     } else {
         switch (p->frames) {
         case EF_FRAMES_ALL:
@@ -218,7 +223,8 @@ void clip_as_picture(const struct clip *c, size_t track, struct picture_score *o
     out->nfaces = 0;
     out->ntop = 0;
     out->whole = c->scorer->whole;
-    out->results = c->scorer->results;
+    out->results = NULL; /* faces have those of all models together */
+    out->lacking = c->result.lacking;
     out->fake = c->result.fake;
     out->logit = c->result.logit;
     out->verdict = c->result.verdict;

@@ -19,6 +19,23 @@ static const ef_video_face *last_of(const ef_video_track *t)
 
 /* ---- table ------------------------------------------------------------------------- */
 
+/* To standard error, as what is partial is. */
+static void say_lacking(const struct scorer *s, const char *path, size_t person,
+                        uint64_t lacking)
+{
+    char words[1024];
+    if (s->o->quiet)
+        return;
+    scorer_lacking(s, lacking, words, sizeof words);
+    progress_clear();
+    fflush(stdout);
+    fputs("dfnet: ", stderr);
+    ex_print_text(stderr, path);
+    fprintf(stderr, ": person %zu has no score of ", person);
+    ex_print_text(stderr, words);
+    fputc('\n', stderr);
+}
+
 static void table(const struct rows *r, const char *path, const struct clip *c)
 {
     const ef_video_result *v = &c->result;
@@ -28,6 +45,8 @@ static void table(const struct rows *r, const char *path, const struct clip *c)
         snprintf(face, sizeof face, "person %zu, %.1f-%.1f s", i + 1,
                  first_of(t)->seconds, last_of(t)->seconds);
         rows_table_line(r, t->verdict, t->fake, t->logit, face, path);
+        if (t->lacking)
+            say_lacking(r->scorer, path, i + 1, t->lacking);
     }
     snprintf(face, sizeof face, "video, %zu frame%s", v->frames,
              v->frames == 1 ? "" : "s");
@@ -49,6 +68,15 @@ static void table(const struct rows *r, const char *path, const struct clip *c)
 
 /* ---- JSON -------------------------------------------------------------------------- */
 
+/* Without a score there are no numbers. */
+static void json_scores(double fake, double logit, ef_verdict verdict)
+{
+    if (verdict == EF_VERDICT_NONE)
+        fputs("\"verdict\":\"none\"", stdout);
+    else
+        rows_json_scores(fake, logit, verdict);
+}
+
 static void json_face(const struct clip *c, const ef_video_face *f, const char *comma)
 {
     const ef_box b = f->face.box;
@@ -56,7 +84,7 @@ static void json_face(const struct clip *c, const ef_video_face *f, const char *
            "\"h\":%.9g},",
            comma, (unsigned long long)clip_number(c, f), f->seconds, (double)b.x,
            (double)b.y, (double)b.w, (double)b.h);
-    rows_json_scores(f->fake, f->logit, f->verdict);
+    json_scores(f->fake, f->logit, f->verdict);
     if (f->interpolated)
         fputs(",\"interpolated\":true", stdout);
     else
@@ -86,17 +114,18 @@ static void json(const char *path, const struct clip *c, const char *heatmap)
         const ef_video_track *t = &v->tracks[i];
         printf("%s{\"person\":%zu,\"first\":%.6f,\"last\":%.6f,\"found\":%zu,",
                i ? "," : "", i + 1, first_of(t)->seconds, last_of(t)->seconds, t->found);
-        rows_json_scores(t->fake, t->logit, t->verdict);
+        json_scores(t->fake, t->logit, t->verdict);
+        rows_json_lacking(c->scorer, t->lacking);
         fputs(",\"faces\":[", stdout);
         for (size_t f = 0; f < t->nfaces; f++)
             json_face(c, &t->faces[f], f ? "," : "");
         fputs("]}", stdout);
     }
     fputs("],", stdout);
+    json_scores(v->fake, v->logit, v->verdict);
     if (v->ntracks)
-        rows_json_scores(v->fake, v->logit, v->verdict);
-    else
-        fputs("\"verdict\":\"none\"", stdout);
+        rows_json_lacking(c->scorer, v->lacking);
+    rows_json_pipeline(c->scorer);
     if (heatmap) {
         fputs(",\"heatmap\":", stdout);
         ex_print_json(stdout, heatmap);
@@ -109,7 +138,7 @@ static void json(const char *path, const struct clip *c, const char *heatmap)
 static void csv(const char *path, const struct clip *c, const char *heatmap)
 {
     const ef_video_result *v = &c->result;
-    char place[sizeof c->why + 128];
+    char place[sizeof c->why + 1280], lacking[1024] = "";
     for (size_t i = 0; i < v->ntracks || !i; i++) {
         escape_csv(stdout, path);
         if (v->ntracks) {
@@ -120,9 +149,11 @@ static void csv(const char *path, const struct clip *c, const char *heatmap)
                    (double)b.x, (double)b.y, (double)b.w, (double)b.h,
                    (double)f->face.score, t->fake, t->logit, ef_verdict_name(t->verdict),
                    v->fake, v->logit, ef_verdict_name(v->verdict));
-            snprintf(place, sizeof place, "video %.2f-%.2f s, box at %.2f s%s%s",
+            scorer_lacking(c->scorer, t->lacking, lacking, sizeof lacking);
+            snprintf(place, sizeof place, "video %.2f-%.2f s, box at %.2f s%s%s%s%s",
                      first_of(t)->seconds, last_of(t)->seconds, f->seconds,
-                     c->partial ? "; partial: " : "", c->partial ? c->why : "");
+                     c->partial ? "; partial: " : "", c->partial ? c->why : "",
+                     *lacking ? "; no score of " : "", lacking);
         } else {
             fputs(",,,,,,,,,,,,none,", stdout);
             snprintf(place, sizeof place, "video%s%s", c->partial ? "; partial: " : "",

@@ -163,7 +163,8 @@ static void print_face(struct report *r, const ef_image *img,
         fprintf(f, "<p class=\"dim num\">At x %.0f, y %.0f; %.0f &#215; %.0f pixels</p>",
                 (double)face->box.x, (double)face->box.y, (double)face->box.w,
                 (double)face->box.h);
-    for (size_t m = 0; m < r->scorer->nmodels && r->scorer->nmodels > 1; m++) {
+    for (size_t m = 0; m < r->scorer->nmodels && r->scorer->nmodels > 1 && p->results;
+         m++) {
         const ef_result *one = &p->results[m * MAX_FACES + (size_t)i];
         fputs("<p class=\"dim\"><bdi>", f);
         escape_html(f, r->scorer->infos[m].name);
@@ -215,7 +216,7 @@ void report_picture(struct report *r, const char *path, const ef_image *img,
     }
     for (int i = 0; i < p->nfaces; i++)
         print_face(r, img, p, i);
-    if (!p->nfaces && r->scorer->classifiers[0])
+    if (!p->nfaces && r->scorer->faces)
         fputs("<p class=\"verdict none\">No face was found: there is no score.</p>",
               r->body);
     print_labels(r, p);
@@ -320,7 +321,7 @@ static void print_rule(const struct report *r)
         "<section><h2>How it was scored</h2><p>Scores of %s%s become one by the rule "
         "<code>%s</code>. Below %.4g the verdict is real, from %.4g fake, between them "
         "uncertain: thresholds of the first model.</p>\n",
-        r->scorer->nmodels > 1 ? "several models and " : "", "several faces", rule,
+        r->scorer->nall > 1 ? "several models and " : "", "several faces", rule,
         r->scorer->rule.real_below, r->scorer->rule.fake_from);
 }
 
@@ -334,7 +335,7 @@ static void print_models(const struct report *r)
     fputs("<table><thead><tr><th>Model</th><th>Weight</th><th>Hash (XXH3-128)</th>"
           "<th>Licence</th></tr></thead><tbody>",
           f);
-    for (size_t m = 0; m < r->scorer->nmodels; m++) {
+    for (size_t m = 0; m < r->scorer->nall; m++) {
         const char *licence = ef_model_metadata(r->scorer->models[m], "dfnet.license");
         fputs("<tr><td><bdi>", f);
         escape_html(f, r->scorer->infos[m].name);

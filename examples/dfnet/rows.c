@@ -24,7 +24,7 @@ void rows_begin(struct rows *r, const struct options *o, const struct scorer *s)
     if (r->format == OUT_CSV)
         puts("path,face,x,y,width,height,found,fake,logit,verdict,picture_fake,"
              "picture_logit,picture_verdict,heatmap,top,error,where");
-    else if (r->format == OUT_TABLE && s->classifiers[0])
+    else if (r->format == OUT_TABLE && s->faces)
         printf("%-10s %8s %8s  %-24s %s\n", "verdict", "fake", "logit", "face",
                "picture");
     fflush(stdout);
@@ -85,7 +85,7 @@ static void table_row(const struct rows *r, const char *path,
         snprintf(all, sizeof all, "all %d faces", p->nfaces);
         rows_table_line(r, p->verdict, p->fake, p->logit, all, path);
     }
-    if (!p->nfaces && r->scorer->classifiers[0]) {
+    if (!p->nfaces && r->scorer->faces) {
         rows_table_line(r, EF_VERDICT_NONE, 0, 0, "no face", path);
     } else if (!p->nfaces) {
         ex_print_text(stdout, path);
@@ -105,6 +105,33 @@ void rows_json_scores(double fake, double logit, ef_verdict verdict)
 {
     printf("\"fake\":%.9g,\"logit\":%.9g,\"verdict\":\"%s\"", fake, logit,
            ef_verdict_name(verdict));
+}
+
+void rows_json_lacking(const struct scorer *s, uint64_t lacking)
+{
+    char why[SCORER_WHY];
+    int any = 0;
+    for (size_t i = 0; i < s->nall; i++)
+        if (lacking >> i & 1) {
+            printf("%s{\"model\":", any++ ? "," : ",\"lacking\":[");
+            ex_print_json(stdout, scorer_why(s, i, why));
+            fputs(",\"why\":", stdout);
+            ex_print_json(stdout, why);
+            putchar('}');
+        }
+    if (any)
+        putchar(']');
+}
+
+void rows_json_pipeline(const struct scorer *s)
+{
+    if (!s->pipeline)
+        return;
+    fputs(",\"pipeline\":{\"name\":", stdout);
+    ex_print_json(stdout, s->plan.name);
+    fputs(",\"lacks\":", stdout);
+    ex_print_json(stdout, s->plan.lacks);
+    putchar('}');
 }
 
 static void json_face(const struct rows *r, const struct picture_score *p, int i)
@@ -150,6 +177,9 @@ static void json_row(const struct rows *r, const char *path,
     }
     if (p->ntop)
         putchar(']');
+    if (p->nfaces)
+        rows_json_lacking(r->scorer, p->lacking);
+    rows_json_pipeline(r->scorer);
     if (heatmap) {
         printf(",\"heatmap\":");
         ex_print_json(stdout, heatmap);

@@ -20,10 +20,13 @@ void rows_clip(const struct rows *r, const char *path, const struct clip *clip,
                const char *heatmap);
 void rows_error(const struct rows *r, const char *path, const ef_error *err);
 
-/* For clip_rows.c: a line of the table; three members of an object. */
+/* For clip_rows.c: a line of the table; three members of an object; with a comma before,
+ * one that says which models gave no score, if any, and what the pipeline is, if one. */
 void rows_table_line(const struct rows *r, ef_verdict verdict, double fake, double logit,
                      const char *face, const char *path);
 void rows_json_scores(double fake, double logit, ef_verdict verdict);
+void rows_json_lacking(const struct scorer *s, uint64_t lacking);
+void rows_json_pipeline(const struct scorer *s);
 
 /* err->where without the picture's name, which the library puts first. */
 const char *rows_where(const char *path, const ef_error *err);

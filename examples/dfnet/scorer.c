@@ -42,39 +42,47 @@ static int open_pipeline(struct scorer *s)
     return 0;
 }
 
-/* Model number i of the pipeline, its crop and flip set, as model number `at` here. */
-static int load_planned(struct scorer *s, size_t i, size_t at)
+/* Model number i of the pipeline, its crop and flip set. */
+static int load_planned(struct scorer *s, size_t i)
 {
     const struct options *o = s->o;
     ef_pipeline_model m;
     ef_error err;
     ef_pipeline_model_init(&m, sizeof m);
-    ef_model_info_init(&s->infos[at], sizeof s->infos[at]);
+    ef_model_info_init(&s->infos[i], sizeof s->infos[i]);
     ef_status st = ef_pipeline_get_model(s->pipeline, i, &m, &err);
     if (!st)
         st = ef_pipeline_load_model(s->pipeline, i, o->nmodels ? o->models[i].path : NULL,
-                                    &o->lib, &s->models[at], &err);
+                                    &o->lib, &s->models[i], &err);
     if (!st)
-        st = ef_model_get_info(s->models[at], &s->infos[at], &err);
+        st = ef_model_get_info(s->models[i], &s->infos[i], &err);
     if (st && ex_cancel(NULL))
         return EX_INTERRUPTED;
-    s->weights[at] = m.weight;
+    s->weights[i] = m.weight;
+    s->names[i] = m.name;
     return st ? complain(s->plan.name, &err) : 0;
 }
 
-/* A picture is no sequence, so the last model, one of n, scores nothing here: it is let
- * go of, and that said. */
-static void leave_out_sequence(struct scorer *s, size_t n)
+/* Model number i to the end of those before it of its kind: pictures, then sequences. */
+static void put_in_order(struct scorer *s, size_t i)
 {
-    const size_t at = s->nmodels;
-    char what[128];
-    snprintf(what, sizeof what,
-             "takes sequences of %d video frames, so it does not score pictures%s",
-             s->infos[at].frames, n > 1 ? "; the others do" : "");
-    if (n == 1 || !s->o->quiet)
-        say_error(s->infos[at].name, what);
-    ef_model_free(s->models[at]);
-    s->models[at] = NULL;
+    const size_t to = s->infos[i].frames > 1 ? i : s->nmodels++;
+    ef_model *model = s->models[i];
+    const ef_model_info info = s->infos[i];
+    const double weight = s->weights[i];
+    const char *name = s->names[i];
+    for (size_t at = i; at > to; at--) {
+        s->models[at] = s->models[at - 1];
+        s->infos[at] = s->infos[at - 1];
+        s->weights[at] = s->weights[at - 1];
+        s->numbers[at] = s->numbers[at - 1];
+        s->names[at] = s->names[at - 1];
+    }
+    s->models[to] = model;
+    s->infos[to] = info;
+    s->weights[to] = weight;
+    s->numbers[to] = (uint32_t)i;
+    s->names[to] = name;
 }
 
 static int open_models(struct scorer *s)
@@ -82,27 +90,32 @@ static int open_models(struct scorer *s)
     const struct options *o = s->o;
     const size_t n = s->pipeline ? s->plan.model_count : o->nmodels ? o->nmodels : 1;
     for (size_t i = 0; i < n; i++) {
-        const size_t at = s->nmodels;
-        s->weights[at] = o->nmodels ? o->models[i].weight : 1;
-        const int code = s->pipeline ? load_planned(s, i, at)
+        const ef_model_info *info = &s->infos[i];
+        s->weights[i] = o->nmodels ? o->models[i].weight : 1;
+        const int code = s->pipeline ? load_planned(s, i)
                                      : load_model(o->nmodels ? o->models[i].path : NULL,
-                                                  &o->lib, &s->models[at], &s->infos[at]);
+                                                  &o->lib, &s->models[i], &s->infos[i]);
         if (code)
             return code;
-        if (s->infos[at].frames > 1) {
-            leave_out_sequence(s, n);
-            continue;
-        }
-        s->numbers[at] = (uint32_t)(s->pipeline ? i : at);
-        s->nmodels = at + 1;
-        if (s->infos[at].fake < 0 && (n > 1 || s->pipeline)) {
-            say_error(s->infos[at].name,
-                      "has no output that means fake, so it cannot be a "
-                      "member of an ensemble or a pipeline");
+        if (info->fake < 0 && (n > 1 || s->pipeline || info->frames > 1)) {
+            say_error(info->name, info->frames > 1
+                                      ? "takes sequences of video frames, and has no "
+                                        "output that means fake: there is nothing to say"
+                                      : "has no output that means fake, so it cannot be "
+                                        "a member of an ensemble or a pipeline");
             return EX_MODEL;
         }
+        s->nall = i + 1;
+        s->rule_weights[i] = s->weights[i];
+        if (!i)
+            s->first = *info;
+        put_in_order(s, i);
     }
-    return s->nmodels ? 0 : EX_MODEL;
+    for (size_t i = 0; i < n; i++)
+        if (!s->names[i] || !*s->names[i])
+            s->names[i] = s->infos[i].name;
+    s->faces = s->infos[0].fake >= 0;
+    return 0;
 }
 
 static int open_classifiers(struct scorer *s)
@@ -126,13 +139,13 @@ static int open_rule(struct scorer *s)
         return 0;
     }
     ef_rule_init(&s->rule, s->o->rule, sizeof s->rule);
-    s->rule.model_count = s->nmodels;
-    s->rule.real_below = (double)s->infos[0].real_below;
-    s->rule.fake_from = (double)s->infos[0].fake_from;
+    s->rule.model_count = s->nall;
+    s->rule.real_below = (double)s->first.real_below;
+    s->rule.fake_from = (double)s->first.fake_from;
     /* Rules that pool all scores take no weights; equal ones say nothing. */
-    for (size_t i = 1; i < s->nmodels; i++)
-        if (s->weights[i] != s->weights[0])
-            s->rule.weights = s->weights;
+    for (size_t i = 1; i < s->nall; i++)
+        if (s->rule_weights[i] != s->rule_weights[0])
+            s->rule.weights = s->rule_weights;
     ef_combined_init(&unused, sizeof unused);
     if (!ef_combine(&s->rule, NULL, 0, NULL, &unused, &err))
         return 0;
@@ -146,7 +159,7 @@ static int load_detector(struct scorer *s)
     const struct options *o = s->o;
     s->whole =
         o->whole || (s->pipeline && !o->nboxes && s->plan.detector == EF_PIPELINE_WHOLE);
-    if (o->nboxes || s->whole || s->infos[0].fake < 0)
+    if (o->nboxes || s->whole || !s->faces)
         return 0;
     const ef_status st =
         ef_detector_model_load_default(&o->lib, &s->detector_model, &s->no_detector);
@@ -184,7 +197,7 @@ static int open_labels(struct scorer *s)
     const ef_model_info *info = &s->infos[0];
     ef_error err;
     s->top = s->o->top ? s->o->top : info->fake < 0 ? 5 : 0;
-    if (!s->top)
+    if (!s->top || !s->nmodels)
         return 0;
     s->input = malloc((size_t)info->height * (size_t)info->width * 3 * sizeof(float));
     s->values = malloc((size_t)info->outputs * sizeof(float));
@@ -220,7 +233,7 @@ int scorer_start(struct scorer *s)
         code = open_labels(s);
     if (code)
         return code;
-    const size_t n = s->nmodels * MAX_FACES;
+    const size_t n = s->nall * MAX_FACES;
     s->results = malloc(n * sizeof *s->results);
     s->scores = malloc(n * sizeof *s->scores);
     s->work = malloc(n * sizeof *s->work);
@@ -410,6 +423,57 @@ static ef_status combine_all(struct scorer *s, struct picture_score *out, ef_err
     return st;
 }
 
+static uint64_t sequences(const struct scorer *s)
+{
+    uint64_t bits = 0;
+    for (size_t i = s->nmodels; i < s->nall; i++)
+        bits |= (uint64_t)1 << s->numbers[i];
+    return bits;
+}
+
+void scorer_lacking(const struct scorer *s, uint64_t lacking, char *words, size_t cap)
+{
+    size_t used = 0;
+    *words = 0;
+    for (size_t i = 0; i < s->nall && used < cap; i++)
+        if (lacking >> i & 1) {
+            char why[SCORER_WHY];
+            const char *name = scorer_why(s, i, why);
+            used += (size_t)snprintf(words + used, cap - used, "%s%s (%s)",
+                                     used ? ", " : "", name, why);
+        }
+}
+
+const char *scorer_why(const struct scorer *s, size_t number, char why[SCORER_WHY])
+{
+    size_t at = 0;
+    while (s->numbers[at] != number)
+        at++;
+    if (s->infos[at].frames > 1)
+        snprintf(why, SCORER_WHY, "takes %d video frames of a face in a row",
+                 s->infos[at].frames);
+    else
+        snprintf(why, SCORER_WHY, "its turn did not come");
+    return s->names[at];
+}
+
+/* A picture is no sequence: so it is said, once, and fails if nothing else scores it. */
+static ef_status without_sequences(struct scorer *s, ef_error *err)
+{
+    char what[128];
+    if (s->nmodels == s->nall)
+        return EF_OK;
+    snprintf(what, sizeof what,
+             "takes sequences of %d video frames, so it does not score pictures%s",
+             s->infos[s->nmodels].frames, s->nmodels ? "; the others do" : "");
+    if (!s->nmodels)
+        return scorer_fail(err, EF_E_UNSUPPORTED, s->names[0], what);
+    if (!s->said && !s->o->quiet)
+        say_error(s->names[s->nmodels], what);
+    s->said = 1;
+    return EF_OK;
+}
+
 static ef_status run_labels(struct scorer *s, const ef_image *img,
                             struct picture_score *out, ef_error *err)
 {
@@ -435,8 +499,11 @@ ef_status scorer_score(struct scorer *s, const ef_image *img, struct picture_sco
     out->fake = out->logit = 0;
     out->verdict = EF_VERDICT_NONE;
     out->results = s->results;
-    if (s->classifiers[0]) {
-        st = find_faces(s, img, out, err);
+    out->lacking = sequences(s);
+    if (s->faces) {
+        st = without_sequences(s, err);
+        if (!st)
+            st = find_faces(s, img, out, err);
         if (!st && out->nfaces)
             st = run_models(s, img, out, err);
         if (!st && out->nfaces)
@@ -451,5 +518,8 @@ ef_status scorer_heatmap(struct scorer *s, const ef_image *img,
 {
     const ef_face face = {score->whole ? EF_FACE_WHOLE : EF_FACE_BOX,
                           score->faces[i].box};
+    if (!s->nmodels)
+        return scorer_fail(err, EF_E_UNSUPPORTED, "heat map",
+                           "a network of sequences has none");
     return ef_classify_heatmap(s->classifiers[0], img, &face, 0, NULL, map, err);
 }

@@ -19,6 +19,7 @@ struct picture_score {
     const ef_result *results; /* [models][MAX_FACES], owned by the scorer    */
     double fake, logit;       /* of all faces                                */
     ef_verdict verdict;       /* EF_VERDICT_NONE: there was nothing to score */
+    uint64_t lacking;         /* bit i: model number i gave no score         */
     ef_top top[MAX_TOP];
     size_t ntop;
 };
@@ -30,12 +31,16 @@ struct scorer {
     int whole;             /* pictures are faces */
     /* Another detector than the pipeline's finds the faces. */
     int stands_in;
-    size_t nmodels; /* that score pictures: networks of sequences are left out */
-    uint32_t numbers[MAX_MODELS]; /* their numbers in the rule                          */
+    int faces; /* the models are about faces */
+    /* The first nmodels of nall score pictures, the others sequences of video frames. */
+    size_t nmodels, nall;
+    int said;                     /* that the others score no pictures */
+    uint32_t numbers[MAX_MODELS]; /* of the models in command line, pipeline and rule   */
+    const char *names[MAX_MODELS]; /* the pipeline's, or their own                      */
     ef_model *models[MAX_MODELS];
-    ef_model_info infos[MAX_MODELS];
+    ef_model_info infos[MAX_MODELS], first; /* first: of number 0 */
     ef_classifier *classifiers[MAX_MODELS]; /* one a model; NULL: not about faces */
-    double weights[MAX_MODELS];
+    double weights[MAX_MODELS], rule_weights[MAX_MODELS]; /* the second by number       */
     ef_model *detector_model;      /* NULL: none is needed, or there is none */
     ef_detector *detector;         /* NULL: none is needed, or there is none */
     ef_error no_detector;          /* why not                                */
@@ -57,6 +62,14 @@ int scorer_open(struct scorer *s, const struct options *o);
 int scorer_load(struct scorer *s, const struct options *o);
 int scorer_start(struct scorer *s);
 void scorer_close(struct scorer *s);
+
+/* Name of a model, and why it gave no score. */
+#define SCORER_WHY 64
+const char *scorer_why(const struct scorer *s, size_t number, char why[SCORER_WHY]);
+
+/* The same of all that are lacking, "NAME (why), ...", at most cap bytes with the NUL; ""
+ * if none is. */
+void scorer_lacking(const struct scorer *s, uint64_t lacking, char *words, size_t cap);
 
 /* Fills *err as the library does and returns status. */
 ef_status scorer_fail(ef_error *err, ef_status status, const char *where,

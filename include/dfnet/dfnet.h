@@ -802,11 +802,24 @@ typedef struct ef_pipeline_info {
     double rate;
     uint32_t per_face;   /* of a face's T frames every ceil(T / per_face)-th; 0: all    */
     uint32_t max_scores; /* crops of a video that are scored at most; 0: no limit       */
+    uint32_t detect_every; /* see ef_video_options; 0: it says nothing                  */
+    uint32_t least_found;  /* the same                                                  */
 } ef_pipeline_info;
 
 EF_API void ef_pipeline_info_init(ef_pipeline_info *info, size_t struct_size);
 EF_API ef_status ef_pipeline_get_info(const ef_pipeline *pipeline, ef_pipeline_info *info,
                                       ef_error *err);
+
+/* Which faces of a track a model scores in a video, by their place in it: of each
+ * `period` successive ones those whose bit is set in `take`, shown mirrored where it is
+ * set in `mirror`, too. For a network of sequences they are the faces with which a
+ * sequence begins; places are then counted anew after each gap in the track. */
+typedef struct ef_turns {
+    uint32_t period; /* 1 to 64; 0: the model's own: every face; of a network of sequences
+                        one sequence in each 2 * frames                                 */
+    uint64_t take;   /* bit i: those at places i, i + period, i + 2 * period, ...       */
+    uint64_t mirror; /* some of take                                                    */
+} ef_turns;
 
 typedef struct ef_pipeline_model {
     size_t struct_size;
@@ -817,6 +830,7 @@ typedef struct ef_pipeline_model {
     double temperature; /* 1                                                            */
     int shrink;         /* 0                                                            */
     int flip;           /* 0 or 1; -1: as the model file (or the crop) says             */
+    ef_turns turns;     /* period 0: it says nothing                                    */
 } ef_pipeline_model;
 
 EF_API void ef_pipeline_model_init(ef_pipeline_model *model, size_t struct_size);
@@ -855,19 +869,24 @@ EF_API ef_status ef_pipeline_describe(const ef_pipeline *pipeline, ef_write_fn *
  * Faces are found in frames, linked over frames to tracks (a track is a person), and
  * scored; the rule combines the scores of each track, and of all of them.
  *
+ * A network of sequences (ef_model_info.frames > 1) scores so many successive faces of a
+ * track together, whose frames follow each other and have one size: all are cropped by
+ * the box (or landmarks) of the middle one, number frames / 2. It gives each of them a
+ * score, as ef_classify_sequence() does. A track that is nowhere so long gets no score of
+ * it: ef_video_track.lacking.
+ *
  * One thread at a time calls it. With opt->threads > 1 it has so many threads of its own,
  * which find and score while the caller decodes; ef_video_add() waits only when all of
  * them are behind. They call opt's allocator and cancel, one at a time; log is not
  * called. Results do not depend on the number of threads. After fork() use and free it in
- * the process that made it. Memory: a few frames (3 bytes a pixel), and about 250 bytes
- * for each face that is scored, at most max_scores of them. */
+ * the process that made it. Memory: a few frames (3 bytes a pixel; of networks
+ * of sequences, one sequence more), and about 250 bytes for each face that is scored, at
+ * most max_scores of them. */
 typedef struct ef_video ef_video;
 
 typedef struct ef_video_options {
     size_t struct_size;
-    const ef_model *const *models; /* each with a fake output; kept. Networks of sequences
-                                      are passed over, as if they had no score (for them:
-                                      ef_classify_sequence()), but one must be left     */
+    const ef_model *const *models; /* each with a fake output; kept                     */
     size_t model_count;            /* 1 to 64                                           */
     const ef_model *detector;      /* kept; NULL: each frame is one face                */
     double min_face, thresholds[3], factor, scale; /* see ef_detector_options           */
@@ -888,12 +907,13 @@ typedef struct ef_video_options {
     uint32_t max_scores;  /* faces scored at most; 65536; 1 to 1048576                  */
     const ef_rule *rule;  /* copied, what it points at, too. NULL: EF_RULE_MEAN_PROB
                              with the first model's thresholds                          */
+    const ef_turns *turns; /* [model_count], copied; NULL: all of them 0                */
 } ef_video_options;
 
 EF_API void ef_video_options_init(ef_video_options *what, size_t struct_size);
 
-/* Sets all that the pipeline says of detector, faces and rule; models, detector and which
- * frames to add remain the caller's part. The rule belongs to the pipeline. */
+/* Sets all that the pipeline says of detector, faces, turns and rule; models, detector
+ * and which frames to add remain the caller's part. Turns and rule are the pipeline's. */
 EF_API ef_status ef_video_options_plan(ef_video_options *what,
                                        const ef_pipeline *pipeline, ef_error *err);
 
@@ -921,9 +941,9 @@ typedef struct ef_video_face {
     int interpolated;  /* 1: not found there, but before and behind                     */
     double seconds;    /* of the frame                                                  */
     ef_detection face; /* score 0 where it is interpolated                              */
-    double fake, logit; /* of all models, by the rule                                   */
-    ef_verdict verdict;
-    int counts; /* 0: per_face left it out of the track's verdict                       */
+    double fake, logit; /* of all models that scored it, by the rule                    */
+    ef_verdict verdict; /* EF_VERDICT_NONE: no model had its turn                       */
+    int counts;         /* 0: no score, or per_face left it out of the track's verdict  */
 } ef_video_face;
 
 /* A person. */
@@ -933,8 +953,10 @@ typedef struct ef_video_track {
     size_t found; /* not interpolated                                                   */
     size_t best;  /* index of the face with the highest probability of fake             */
     double fake, logit;
-    ef_verdict verdict;
-    uint32_t flags; /* EF_COMBINED_                                                     */
+    ef_verdict verdict; /* EF_VERDICT_NONE: no model gave a score                       */
+    uint32_t flags;     /* EF_COMBINED_                                                 */
+    uint64_t lacking;   /* bit i: model number i gave no score: the track was too short
+                           for its sequence or its turn                                 */
 } ef_video_track;
 
 #define EF_VIDEO_FULL 0x1u /* there were more faces than max_scores: some have no score */
@@ -950,6 +972,7 @@ typedef struct ef_video_result {
     size_t ntracks;
     size_t dropped; /* tracks that least_found left out                                 */
     double detect_seconds, score_seconds; /* of all threads, spent on faces and scores  */
+    uint64_t lacking; /* bit i: model number i gave no score of any track               */
 } ef_video_result;
 
 EF_API void ef_video_result_init(ef_video_result *result, size_t struct_size);

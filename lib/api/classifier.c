@@ -215,6 +215,8 @@ size_t ef_classifier_memory(const ef_classifier *c)
     size_t bytes = dfn_alloc_cost(sizeof *c) +
                    dfn_alloc_cost((size_t)c->nmembers * sizeof *c->members) +
                    scratch_bytes(&c->prepare.pixels) + scratch_bytes(&c->prepare.work) +
+                   scratch_bytes(&c->prepare.aligned) +
+                   scratch_bytes(&c->prepare.mirrored) +
                    scratch_bytes(&c->scores) + ef_detector_memory(c->detector);
     for (int i = 0; i < c->nmembers; i++)
         bytes += ef_session_memory(c->members[i].session);
@@ -431,11 +433,14 @@ static ef_status classify(ef_classifier *c, const struct places *places, size_t 
 }
 
 ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
-                            const ef_detection *faces, bool whole, size_t n,
+                            const ef_detection *faces, bool mirror, size_t n,
                             ef_result *out, ef_error *err)
 {
-    const struct places places = {NULL, whole ? NULL : faces, NULL, images};
-    return classify_sound(c, &places, n, out, err);
+    const struct places places = {NULL, faces, NULL, images};
+    c->prepare.mirror = mirror;
+    const ef_status st = classify_sound(c, &places, n, out, err);
+    c->prepare.mirror = false;
+    return st;
 }
 
 /* The largest face of the picture. */
@@ -510,7 +515,7 @@ ef_status ef_classify_sequence(ef_classifier *c, const ef_image *const *frames,
     for (size_t i = 0; i < n && !st; i++)
         st = frames[i] ? dfn_image_check(frames[i], err)
                        : dfn_fail(err, EF_E_ARG, "frames", "number %zu is NULL", i);
-    return st ? st : dfn_classify_each(c, frames, faces, !faces, n, out, err);
+    return st ? st : dfn_classify_each(c, frames, faces, false, n, out, err);
 }
 
 ef_status ef_classify_detections(ef_classifier *c, const ef_image *img,

@@ -24,11 +24,11 @@ struct ef_classifier {
 };
 
 /* As ef_classify_detections(), for faces of several pictures: face number i lies in
- * *images[i], all of which are sound. whole: each picture is one face. out: n results. If
- * models take sequences, c->frames successive faces are one: EF_E_ARG if n is not a
- * multiple of it. */
+ * *images[i], all of which are sound. faces NULL: each picture is one face. mirror: each
+ * crop is mirrored first. out: n results. If models take sequences, c->frames successive
+ * faces are one: EF_E_ARG if n is not a multiple of it. */
 ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
-                            const ef_detection *faces, bool whole, size_t n,
+                            const ef_detection *faces, bool mirror, size_t n,
                             ef_result *out, ef_error *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/pool.h"
+#include "lib/pipeline/pipeline.h"
 
 #include <errno.h>
 #include <math.h>
@@ -69,9 +70,16 @@ ef_status ef_video_options_plan(ef_video_options *what, const ef_pipeline *pipel
                           ? (int)info.max_faces
                           : DFN_LOOK_FACES;
     what->per_face = info.per_face;
+    if (info.detect_every)
+        what->detect_every = (int)info.detect_every;
+    while (what->fill > 0 && (what->fill + 1) * what->detect_every > MOST_HOLD)
+        what->fill--;
+    if (info.least_found)
+        what->least_found = info.least_found;
     if (info.max_scores)
         what->max_scores = info.max_scores < MOST_SCORES ? info.max_scores : MOST_SCORES;
     what->rule = ef_pipeline_rule(pipeline);
+    what->turns = pipeline->turns;
     return EF_OK;
 }
 
@@ -213,6 +221,8 @@ static ef_status add_member(ef_video *v, struct dfn_video_member *m,
     if (!m->classifiers)
         return no_memory("classifiers", err);
     for (size_t i = 0; i < v->nmodels; i++) {
+        /* Of sequences, one in one go. */
+        one.batch = v->frames[i] > 1 ? v->frames[i] : v->opt.batch;
         const ef_status st =
             ef_classifier_create_simple(v->models[i], &one, &m->classifiers[i], err);
         if (st)
@@ -247,7 +257,12 @@ static ef_status add_rooms(ef_video *v, ef_error *err)
 {
     const ef_allocator *a = &v->opt.allocator;
     v->hold = (uint32_t)((v->what.fill + 1) * v->what.detect_every);
-    v->nslots = v->hold + 2 * (uint32_t)v->nmembers + 1;
+    v->keep = v->hold;
+    for (size_t i = 0; i < v->nmodels; i++) {
+        const uint32_t more = v->hold + (uint32_t)v->frames[i] - 1;
+        v->keep = more > v->keep ? more : v->keep;
+    }
+    v->nslots = v->keep + 2 * (uint32_t)v->nmembers + 1;
     v->slots = dfn_calloc(a, v->nslots * sizeof *v->slots);
     v->tracks = dfn_calloc(a, sizeof *v->tracks);
     v->links = dfn_calloc(a, DFN_LOOK_FACES * sizeof *v->links);
@@ -262,17 +277,11 @@ static ef_status build(ef_video *v, const ef_video_options *w, ef_error *err)
     v->models = dfn_calloc(a, w->model_count * sizeof *v->models);
     if (!v->models)
         return no_memory("models", err);
-    /* A face's frames are scored one by one here, as they come: no sequences. */
-    for (size_t i = 0; i < w->model_count; i++)
-        if (dfn_arch_frames(&w->models[i]->arch) == 1) {
-            v->numbers[v->nmodels] = (uint32_t)i;
-            v->models[v->nmodels++] = w->models[i];
-        }
-    if (!v->nmodels)
-        return dfn_fail(err, EF_E_UNSUPPORTED, "models",
-                        "all take sequences of frames; give the frames of tracks to "
-                        "ef_classify_sequence()");
-    ef_status st = add_members(v, w, err);
+    memcpy(v->models, w->models, w->model_count * sizeof *v->models);
+    v->nmodels = w->model_count;
+    ef_status st = dfn_video_take_turns(v, w->turns, err);
+    if (!st)
+        st = add_members(v, w, err);
     if (!st)
         st = take_rule(v, w->rule, err);
     if (!st)
@@ -354,6 +363,7 @@ void ef_video_free(ef_video *v)
     dfn_free(a, v->links);
     dfn_free(a, v->records);
     dfn_free(a, v->scores);
+    dfn_free(a, v->windows);
     dfn_video_result_free(v);
     dfn_free(a, v->weights);
     dfn_free(a, v->temperatures);
@@ -366,12 +376,7 @@ void ef_video_free(ef_video *v)
 
 /* ---- the work: all of it under the crew's lock, unless it says otherwise ----------- */
 
-static struct dfn_slot *slot_of(const ef_video *v, uint32_t frame)
-{
-    return &v->slots[frame % v->nslots];
-}
-
-static void fail(ef_video *v, ef_status st, const ef_error *err)
+void dfn_video_fail(ef_video *v, ef_status st, const ef_error *err)
 {
     if (!v->status) {
         v->status = st;
@@ -403,10 +408,29 @@ static bool touches(const ef_box *b, const ef_image *img)
            b->y < (float)img->height && b->y + b->h > 0;
 }
 
-static void add_record(ef_video *v, uint32_t frame, uint32_t track,
-                       const ef_detection *face, bool interpolated)
+/* Sets place, run and previous of a track's next record by the one before. */
+static void go_on(const ef_video *v, size_t before, struct dfn_record *r)
 {
-    struct dfn_slot *s = slot_of(v, frame);
+    if (before == SIZE_MAX)
+        return;
+    const struct dfn_record *b = &v->records[before];
+    r->place = b->place + 1;
+    /* Runs are for sequences; without them the frame before may be gone already. */
+    if (b->frame + 1 != r->frame || v->keep == v->hold)
+        return;
+    const ef_image *now = &dfn_video_slot(v, r->frame)->img,
+                   *then = &dfn_video_slot(v, b->frame)->img;
+    if (then->width == now->width && then->height == now->height) {
+        r->run = b->run + 1;
+        r->previous = before;
+    }
+}
+
+/* *last: the track's last record, and then this one. */
+static void add_record(ef_video *v, uint32_t frame, uint32_t track,
+                       const ef_detection *face, bool interpolated, size_t *last)
+{
+    struct dfn_slot *s = dfn_video_slot(v, frame);
     if (v->status || !touches(&face->box, &s->img))
         return;
     if (v->nrecords >= v->what.max_scores) {
@@ -415,44 +439,60 @@ static void add_record(ef_video *v, uint32_t frame, uint32_t track,
     }
     if (!make_room(v)) {
         ef_error err;
-        fail(v, no_memory("scores", &err), &err);
+        dfn_video_fail(v, no_memory("scores", &err), &err);
         return;
     }
-    v->records[v->nrecords++] =
-        (struct dfn_record){frame, track, s->seconds, *face, interpolated};
+    struct dfn_record *r = &v->records[v->nrecords];
+    *r = (struct dfn_record){.frame = frame,
+                             .track = track,
+                             .seconds = s->seconds,
+                             .face = *face,
+                             .interpolated = interpolated};
+    go_on(v, *last, r);
+    for (size_t k = 0; k < v->nmodels; k++)
+        v->scores[v->nrecords * v->nmodels + k].model = DFN_NO_SCORE;
+    *last = v->nrecords++;
     s->unscored++;
+    if (!dfn_video_add_windows(v, *last)) {
+        ef_error err;
+        dfn_video_fail(v, no_memory("sequences", &err), &err);
+    }
 }
 
 /* Faces of a track between two looks. */
 static void fill(ef_video *v, const struct dfn_link *link, uint32_t frame,
-                 const ef_detection *face)
+                 const ef_detection *face, size_t *last)
 {
     const uint32_t from = link->before.frame;
-    const ef_image *now = &slot_of(v, frame)->img;
+    const ef_image *now = &dfn_video_slot(v, frame)->img;
     if (frame - from > v->hold)
         return;
     for (uint32_t f = from + 1; f < frame; f++) {
         ef_detection between;
-        const ef_image *img = &slot_of(v, f)->img;
+        const ef_image *img = &dfn_video_slot(v, f)->img;
         if (img->width != now->width || img->height != now->height)
             continue;
         dfn_between(&link->before.face, face, (double)(f - from) / (double)(frame - from),
                     &between);
-        add_record(v, f, link->id, &between, true);
+        add_record(v, f, link->id, &between, true, last);
     }
 }
 
 static void link_frame(ef_video *v, uint32_t frame)
 {
-    struct dfn_slot *s = slot_of(v, frame);
+    struct dfn_slot *s = dfn_video_slot(v, frame);
     if (s->state != DFN_SLOT_LOOKED)
         return;
     dfn_tracks_link(v->tracks, frame, s->img.width, s->img.height, s->found, s->n,
                     v->links);
     for (size_t i = 0; i < s->n; i++) {
+        struct dfn_track *track = dfn_tracks_find(v->tracks, v->links[i].id);
+        size_t last = v->links[i].continues ? v->links[i].before.note : SIZE_MAX;
         if (v->links[i].continues)
-            fill(v, &v->links[i], frame, &s->found[i]);
-        add_record(v, frame, v->links[i].id, &s->found[i], false);
+            fill(v, &v->links[i], frame, &s->found[i], &last);
+        add_record(v, frame, v->links[i].id, &s->found[i], false, &last);
+        if (track)
+            track->note = last;
     }
 }
 
@@ -461,7 +501,7 @@ static void link_frame(ef_video *v, uint32_t frame)
 static void link_ready(ef_video *v)
 {
     while (v->linked < v->added) {
-        struct dfn_slot *s = slot_of(v, v->linked);
+        struct dfn_slot *s = dfn_video_slot(v, v->linked);
         const bool newest = v->linked + 1 == v->added;
         if (s->state == DFN_SLOT_SKIPPED && newest && v->ending)
             s->state = DFN_SLOT_QUEUED;
@@ -509,59 +549,10 @@ static void look(ef_video *v, struct dfn_video_member *m, struct dfn_slot *s)
     dfn_crew_lock(v->crew);
     v->detect_ns += end - begin;
     if (st)
-        fail(v, st, &err);
+        dfn_video_fail(v, st, &err);
     s->n = st ? 0 : n;
     s->state = DFN_SLOT_LOOKED;
     link_ready(v);
-}
-
-/* The log-odds of a score with its model's temperature applied. Under a softmax over more
- * than two outputs the temperature acts on each of them, not on the log-odds, so these
- * come from the probability, where a float still tells it from 0 and 1. */
-static double log_odds(const ef_model *m, const ef_result *r)
-{
-    const double p = (double)r->fake;
-    if (m->meta.softmax && m->arch.outputs > 2 && p > 1e-6 && p < 1 - 1e-6)
-        return log(p / (1 - p));
-    return (double)r->logit / (double)m->meta.temperature;
-}
-
-/* Scores n records from `first` on; lets go of the lock meanwhile. */
-static void score(ef_video *v, const struct dfn_video_member *m, size_t first, size_t n)
-{
-    const ef_image *images[DFN_VIDEO_BATCH];
-    ef_detection faces[DFN_VIDEO_BATCH];
-    ef_result results[DFN_VIDEO_BATCH];
-    double odds[MAX_MODELS][DFN_VIDEO_BATCH];
-    ef_error err = {EF_OK, 0, "", ""};
-    ef_status st = EF_OK;
-    for (size_t i = 0; i < n; i++) {
-        images[i] = &slot_of(v, v->records[first + i].frame)->img;
-        faces[i] = v->records[first + i].face;
-        ef_result_init(&results[i], sizeof results[i]);
-    }
-    dfn_crew_unlock(v->crew);
-    const int saved = errno; /* log() may touch it */
-    const uint64_t begin = dfn_now_ns();
-    for (size_t k = 0; k < v->nmodels && !st; k++) {
-        st = dfn_classify_each(m->classifiers[k], images, faces, !m->detector, n, results,
-                               &err);
-        for (size_t i = 0; i < n && !st; i++)
-            odds[k][i] = log_odds(v->models[k], &results[i]);
-    }
-    errno = saved;
-    const uint64_t end = dfn_now_ns();
-    dfn_crew_lock(v->crew);
-    v->score_ns += end - begin;
-    if (st)
-        fail(v, st, &err);
-    for (size_t i = 0; i < n; i++) {
-        const struct dfn_record *r = &v->records[first + i];
-        for (size_t k = 0; k < v->nmodels && !st; k++)
-            v->scores[(first + i) * v->nmodels + k] =
-                (ef_score){odds[k][i], v->numbers[k], r->track, r->frame};
-        slot_of(v, r->frame)->unscored--;
-    }
 }
 
 /* Does one thing if there is one to do. A batch that is not full waits only while other
@@ -576,13 +567,16 @@ static bool work(ef_video *v, int member)
     bool done = false;
     struct dfn_slot *next = NULL;
     for (uint32_t f = v->linked; f < v->added && !next; f++)
-        if (slot_of(v, f)->state == DFN_SLOT_QUEUED)
-            next = slot_of(v, f);
-    if (waiting && (waiting >= (size_t)v->opt.batch || !next)) {
+        if (dfn_video_slot(v, f)->state == DFN_SLOT_QUEUED)
+            next = dfn_video_slot(v, f);
+    if (v->windows_taken < v->nwindows) {
+        dfn_video_score_window(v, m, v->windows[v->windows_taken++]);
+        done = true;
+    } else if (waiting && (waiting >= (size_t)v->opt.batch || !next)) {
         const size_t n = waiting < (size_t)v->opt.batch ? waiting : (size_t)v->opt.batch;
         const size_t first = v->taken;
         v->taken += n;
-        score(v, m, first, n);
+        dfn_video_score_faces(v, m, first, n);
         done = true;
     } else if (next) {
         look(v, m, next);
@@ -620,6 +614,7 @@ static void forget(ef_video *v)
     v->added = v->linked = 0;
     v->first = v->last = 0;
     v->nrecords = v->taken = 0;
+    v->nwindows = v->windows_taken = 0;
     v->detect_ns = v->score_ns = 0;
     for (uint32_t i = 0; i < v->nslots; i++)
         v->slots[i].unscored = 0;
@@ -665,7 +660,7 @@ static bool slot_is_free(const ef_video *v)
     if (v->added < v->nslots)
         return true;
     const uint32_t old = v->added - v->nslots;
-    return v->linked >= old + v->hold && !slot_of(v, old)->unscored;
+    return v->linked >= old + v->keep && !dfn_video_slot(v, old)->unscored;
 }
 
 static ef_status report(const ef_video *v, ef_error *err)
@@ -717,7 +712,7 @@ static ef_status add(ef_video *v, const ef_image *img, double seconds, ef_error 
     await_slot(v);
     if (v->status)
         return report(v, err);
-    struct dfn_slot *s = slot_of(v, v->added);
+    struct dfn_slot *s = dfn_video_slot(v, v->added);
     /* No member touches a free slot. */
     dfn_crew_unlock(v->crew);
     st = copy_frame(v, s, img, err);
@@ -756,7 +751,8 @@ static void complete(ef_video *v)
     link_ready(v);
     if (v->threaded)
         dfn_crew_wake_all(v->crew);
-    while (!v->status && (v->linked < v->added || v->taken < v->nrecords || v->busy)) {
+    while (!v->status && (v->linked < v->added || v->taken < v->nrecords ||
+                          v->windows_taken < v->nwindows || v->busy)) {
         if (v->threaded)
             dfn_crew_wait(v->crew);
         else
@@ -812,5 +808,7 @@ size_t ef_video_memory(const ef_video *v)
     if (v->cap)
         bytes += dfn_alloc_cost(v->cap * sizeof *v->records) +
                  dfn_alloc_cost(v->cap * v->nmodels * sizeof *v->scores);
+    if (v->windows_cap)
+        bytes += dfn_alloc_cost(v->windows_cap * sizeof *v->windows);
     return bytes + dfn_video_result_bytes(v);
 }

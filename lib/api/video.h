@@ -1,11 +1,13 @@
-/* video.h - what ef_video is inside; for video.c and video_result.c.
+/* video.h - what ef_video is inside; for the files video*.c.
  *
  *   frame i -> slot i % nslots -> looked at by any member -> linked in order (track.h)
  *           -> records, one a face, scored by any member in batches -> slot free again
+ *           -> windows, one a sequence of records, scored by any member, too
  *
- * A slot keeps its pixels for `hold` frames after it was linked, because a face may still
- * be interpolated over it. All of ef_video is under the crew's lock but for pixels,
- * detectors and classifiers of the frame or member at hand. */
+ * A slot keeps its pixels for `keep` frames after it was linked: a face may still be
+ * interpolated over `hold` frames, and may be the last of a sequence. All of ef_video is
+ * under the crew's lock but for pixels, detectors and classifiers of the frame or member
+ * at hand. */
 #ifndef DFN_API_VIDEO_H
 #define DFN_API_VIDEO_H
 
@@ -15,6 +17,7 @@
 #include "lib/video/track.h"
 
 #define DFN_VIDEO_BATCH 8 /* most faces that a member scores in one go */
+#define DFN_NO_SCORE UINT32_MAX
 
 enum dfn_slot_state {
     DFN_SLOT_QUEUED,  /* waits for a member to look for faces */
@@ -36,9 +39,19 @@ struct dfn_slot {
 /* A face to score, or scored. */
 struct dfn_record {
     uint32_t frame, track;
+    uint32_t place;  /* in the track, from 0                                            */
+    uint32_t run;    /* of the faces right before it, one in each frame: how many       */
+    size_t previous; /* record of the nearest of them                                   */
     double seconds;
     ef_detection face;
     bool interpolated;
+};
+
+/* A sequence to score: records `last`, the one before it, and so on. */
+struct dfn_window {
+    size_t last;
+    uint32_t model;
+    bool mirror;
 };
 
 struct dfn_video_member {
@@ -55,9 +68,10 @@ struct ef_video {
     ef_rule rule;          /* points into the three below */
     double *weights, *temperatures;
     uint8_t *shrinks;
-    size_t nmodels;          /* that score: networks of sequences do not */
-    uint32_t numbers[64];    /* [nmodels], in the rule                   */
-    const ef_model **models; /* [nmodels], held by the classifiers       */
+    size_t nmodels;
+    const ef_model **models; /* [nmodels], held by the classifiers */
+    int frames[64];          /* [nmodels], of a sequence, or 1     */
+    ef_turns turns[64];      /* [nmodels], none with period 0      */
     int nmembers;            /* at least 1: without threads, the caller */
     struct dfn_video_member *members;
     struct dfn_crew *crew;
@@ -70,13 +84,15 @@ struct ef_video {
     uint32_t added, linked; /* frames                                */
     double first, last;
     int busy; /* members at work                                     */
-    uint32_t hold, nslots;
+    uint32_t hold, keep, nslots;
     struct dfn_slot *slots;
     struct dfn_tracks *tracks;
     struct dfn_link *links; /* [DFN_LOOK_FACES] */
     struct dfn_record *records;
-    ef_score *scores; /* [records][nmodels] */
+    ef_score *scores; /* [records][nmodels]; model DFN_NO_SCORE: none */
     size_t nrecords, taken, cap;
+    struct dfn_window *windows;
+    size_t nwindows, windows_taken, windows_cap;
     bool full;
     uint64_t detect_ns, score_ns;
 
@@ -86,6 +102,27 @@ struct ef_video {
     ef_score *work; /* [2][nfaces][nmodels] */
     size_t nfaces, nresult;
 };
+
+static inline struct dfn_slot *dfn_video_slot(const ef_video *v, uint32_t frame)
+{
+    return &v->slots[frame % v->nslots];
+}
+
+/* Keeps the first failure. */
+void dfn_video_fail(ef_video *v, ef_status st, const ef_error *err);
+
+/* frames and turns; given may be NULL. EF_E_ARG. */
+ef_status dfn_video_take_turns(ef_video *v, const ef_turns *given, ef_error *err);
+
+/* Notes the sequences of which this record is the last; false: no memory. */
+bool dfn_video_add_windows(ef_video *v, size_t record);
+
+/* Scores n records from `first` on by the networks of single faces, or a sequence by its
+ * network; they let go of the lock meanwhile. */
+void dfn_video_score_faces(ef_video *v, const struct dfn_video_member *m, size_t first,
+                           size_t n);
+void dfn_video_score_window(ef_video *v, const struct dfn_video_member *m,
+                            struct dfn_window window);
 
 /* Groups the records by track and combines. out is sound. */
 ef_status dfn_video_result(ef_video *v, ef_video_result *out, ef_error *err);

@@ -84,18 +84,20 @@ static ef_status combine(const ef_video *v, const ef_score *s, size_t n, ef_comb
     return ef_combine(&v->rule, s, n, v->work + v->nfaces * v->nmodels, c, err);
 }
 
-/* One face of a track to v->faces[*at], and its scores, renumbered, to v->work. */
-static ef_status put_face(ef_video *v, size_t record, uint32_t person, size_t at,
-                          ef_error *err)
+/* One face of a track to *f, and its *n scores, renumbered, to s. */
+static ef_status put_face(ef_video *v, size_t record, uint32_t person, ef_video_face *f,
+                          ef_score *s, size_t *n, ef_error *err)
 {
     const struct dfn_record *r = &v->records[record];
-    ef_video_face *f = &v->faces[at];
-    ef_score *s = v->work + at * v->nmodels;
+    const ef_score *of = v->scores + record * v->nmodels;
     ef_combined c;
-    memcpy(s, v->scores + record * v->nmodels, v->nmodels * sizeof *s);
+    *n = 0;
     for (size_t k = 0; k < v->nmodels; k++)
-        s[k].face = person;
-    const ef_status st = combine(v, s, v->nmodels, &c, err);
+        if (of[k].model != DFN_NO_SCORE) {
+            s[*n] = of[k];
+            s[(*n)++].face = person;
+        }
+    const ef_status st = combine(v, s, *n, &c, err);
     *f = (ef_video_face){.frame = r->frame,
                          .interpolated = r->interpolated,
                          .seconds = r->seconds,
@@ -106,6 +108,20 @@ static ef_status put_face(ef_video *v, size_t record, uint32_t person, size_t at
     return st;
 }
 
+static bool scored(const ef_video_face *f)
+{
+    return f->verdict != EF_VERDICT_NONE;
+}
+
+/* A bit for each model that gave none of these n scores. */
+static uint64_t lacking(const ef_video *v, const ef_score *s, size_t n)
+{
+    uint64_t bits = UINT64_MAX >> (64 - v->nmodels);
+    for (size_t i = 0; i < n; i++)
+        bits &= ~((uint64_t)1 << s[i].model);
+    return bits;
+}
+
 /* The scores of a track's faces that count, at the end of those before, *used. */
 static ef_status put_track(ef_video *v, const struct tally *t, const size_t *order,
                            size_t *at, size_t *used, ef_video_track *out, ef_error *err)
@@ -114,21 +130,22 @@ static ef_status put_track(ef_video *v, const struct tally *t, const size_t *ord
     const size_t step = per && t->n > per ? (t->n + per - 1) / per : 1;
     const size_t from = *used;
     const uint32_t person = (uint32_t)(out - v->result);
+    ef_video_face *faces = v->faces + *at;
     ef_combined c;
-    *out = (ef_video_track){.faces = v->faces + *at, .nfaces = t->n, .found = t->found};
+    *out = (ef_video_track){.faces = faces, .nfaces = t->n, .found = t->found};
     for (size_t i = 0; i < t->n; i++) {
-        const ef_status st = put_face(v, order[t->first + i], person, *at + i, err);
+        ef_score *s = v->work + *used;
+        size_t n;
+        const ef_status st =
+            put_face(v, order[t->first + i], person, &faces[i], s, &n, err);
         if (st)
             return st;
-        v->faces[*at + i].counts = i % step == 0;
-        if (out->faces[i].fake > out->faces[out->best].fake)
+        faces[i].counts = n && i % step == 0;
+        if (n && (!scored(&faces[out->best]) || faces[i].fake > faces[out->best].fake))
             out->best = i;
+        *used += faces[i].counts ? n : 0;
     }
-    for (size_t i = 0; i < t->n; i += step) {
-        memmove(v->work + *used, v->work + (*at + i) * v->nmodels,
-                v->nmodels * sizeof *v->work);
-        *used += v->nmodels;
-    }
+    out->lacking = lacking(v, v->work + from, *used - from);
     *at += t->n;
     const ef_status st = combine(v, v->work + from, *used - from, &c, err);
     out->fake = c.fake;
@@ -156,6 +173,7 @@ static ef_status put_all(ef_video *v, const struct tally *t, size_t ntracks,
     out->fake = c.fake;
     out->logit = c.logit;
     out->verdict = c.verdict;
+    out->lacking = lacking(v, v->work, used);
     return EF_OK;
 }
 

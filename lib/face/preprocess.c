@@ -12,6 +12,7 @@ void dfn_prepare_free(struct dfn_prepare *p, const ef_allocator *a)
     dfn_scratch_free(&p->pixels, a);
     dfn_scratch_free(&p->work, a);
     dfn_scratch_free(&p->aligned, a);
+    dfn_scratch_free(&p->mirrored, a);
 }
 
 /* d / 2 rounded half to even, as torchvision's centre crop rounds. */
@@ -130,6 +131,29 @@ static ef_image view(const ef_image *img, const struct dfn_rect *seen)
     return v;
 }
 
+/* *part becomes its mirror image, and *within lies where it shows what it showed. */
+static ef_status mirror_part(ef_image *part, struct dfn_rect *within,
+                             struct dfn_prepare *p, const ef_allocator *a, ef_error *err)
+{
+    const size_t row = (size_t)part->width * 3;
+    uint8_t *to = dfn_scratch_need(&p->mirrored, a, row * ((size_t)part->height + 1));
+    if (!to)
+        return dfn_fail(err, EF_E_NOMEM, "picture", "no memory to mirror its %dx%d",
+                        part->width, part->height);
+    /* Behind the picture, room for a row of a picture that is not RGB. */
+    uint8_t *room = to + row * (size_t)part->height, *out = to;
+    for (int y = 0; y < part->height; y++) {
+        const uint8_t *from = dfn_image_row(part, y, room) + row;
+        for (int x = 0; x < part->width; x++, out += 3) {
+            from -= 3;
+            memcpy(out, from, 3);
+        }
+    }
+    *part = (ef_image){to, part->width, part->height, (ptrdiff_t)row, EF_RGB8, NULL};
+    within->x = part->width - (within->x + within->w);
+    return EF_OK;
+}
+
 /* rect of img, or of what seen shows of it, to out. */
 static ef_status resize_and_normalise(const struct dfn_meta *m, const ef_image *img,
                                       const struct dfn_rect *seen,
@@ -138,11 +162,12 @@ static ef_status resize_and_normalise(const struct dfn_meta *m, const ef_image *
                                       ef_error *err)
 {
     struct dfn_placing placing = {0};
-    const ef_image part = view(img, seen);
-    const struct dfn_rect within = {rect->x - (seen->x > 0 ? seen->x : 0),
-                                    rect->y - (seen->y > 0 ? seen->y : 0), rect->w,
-                                    rect->h};
+    ef_image part = view(img, seen);
+    struct dfn_rect within = {rect->x - (seen->x > 0 ? seen->x : 0),
+                              rect->y - (seen->y > 0 ? seen->y : 0), rect->w, rect->h};
     ef_status st = dfn_place(m, rect, &placing, err);
+    if (!st && p->mirror)
+        st = mirror_part(&part, &within, p, a, err);
     if (st)
         return st;
     const size_t stride = (size_t)placing.w * 3;

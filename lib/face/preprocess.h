@@ -15,6 +15,8 @@ struct dfn_prepare {
     struct dfn_scratch pixels; /* the resized crop                                      */
     struct dfn_scratch work;   /* what the resize itself needs                          */
     struct dfn_scratch aligned; /* the picture turned and scaled to the template        */
+    struct dfn_scratch mirrored; /* the crop, mirrored                                  */
+    bool mirror;                 /* set by the caller: mirror the crop, before resizing */
 };
 void dfn_prepare_free(struct dfn_prepare *p, const ef_allocator *a);
 

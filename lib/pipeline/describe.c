@@ -38,6 +38,10 @@ static void describe_detector(struct sink *s, const ef_pipeline_info *i)
         line(s, ", area from %g of the largest", i->least_area);
     if (i->max_faces)
         line(s, ", at most %lu", (unsigned long)i->max_faces);
+    if (i->detect_every)
+        line(s, ", in every frame number n * %lu", (unsigned long)i->detect_every);
+    if (i->least_found)
+        line(s, ", persons found in %lu", (unsigned long)i->least_found);
     line(s, "\n");
 }
 
@@ -57,6 +61,21 @@ static void describe_frames(struct sink *s, const ef_pipeline_info *i)
     line(s, "\n");
 }
 
+/* The end of a model's line. */
+static void describe_turns(struct sink *s, const ef_turns *t)
+{
+    if (t->period)
+        line(s, ", of each %lu faces of a track number ", (unsigned long)t->period);
+    const char *comma = "";
+    for (uint32_t i = 0; i < t->period; i++) {
+        if (t->take >> i & 1) {
+            line(s, "%s%lu%s", comma, (unsigned long)i, t->mirror >> i & 1 ? "m" : "");
+            comma = ",";
+        }
+    }
+    line(s, "\n");
+}
+
 static void describe_models(struct sink *s, const ef_pipeline *p)
 {
     for (size_t i = 0; i < p->nmodels; i++) {
@@ -66,10 +85,11 @@ static void describe_models(struct sink *s, const ef_pipeline *p)
             line(s, ", temperature %g", m->temperature);
         if (m->crop)
             line(s, ", crop %s", m->crop);
-        line(s, "%s%s\n", m->shrink ? ", shrunk" : "",
+        line(s, "%s%s", m->shrink ? ", shrunk" : "",
              m->flip == 1   ? ", with its mirror image"
              : m->flip == 0 ? ", without its mirror image"
                             : "");
+        describe_turns(s, &m->turns);
     }
     for (size_t i = 0; i < p->ncrops; i++) {
         const struct dfn_pipeline_crop *c = &p->crops[i];

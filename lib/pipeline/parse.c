@@ -22,7 +22,7 @@ enum section { TOP, DETECTOR, FRAMES, CROP, MODEL, RULE, SECTIONS };
 static const char *const section_names[SECTIONS] = {"",     "detector", "frames",
                                                     "crop", "model",    "rule"};
 
-enum type { TEXT, NAME, FILE_NAME, CHOICE, COUNT, SWITCH, REAL, VERSION, KIND };
+enum type { TEXT, NAME, FILE_NAME, CHOICE, COUNT, SWITCH, REAL, VERSION, KIND, TURNS };
 
 /* A key. count: reals in its list. low, high: ends of a REAL or COUNT. choices, n: of a
  * CHOICE, whose value is an int. */
@@ -59,6 +59,8 @@ static const struct key keys[] = {
     {DETECTOR, "score", REAL, INFO(score), 1, 0, 1, NULL, false},
     {DETECTOR, "least_area", REAL, INFO(least_area), 1, 0, 1, NULL, false},
     {DETECTOR, "max_faces", COUNT, INFO(max_faces), 0, 0, 65535, NULL, false},
+    {DETECTOR, "every", COUNT, INFO(detect_every), 0, 1, 16, NULL, false},
+    {DETECTOR, "least_found", COUNT, INFO(least_found), 0, 1, 1e6, NULL, false},
     {FRAMES, "choose", CHOICE, INFO(frames), 5, 0, 0, dfn_pipeline_frames, true},
     {FRAMES, "count", COUNT, INFO(count), 0, 1, 1e6, NULL, false},
     {FRAMES, "every", COUNT, INFO(every), 0, 1, 1e6, NULL, false},
@@ -73,6 +75,7 @@ static const struct key keys[] = {
      DFN_MOST_TEMPERATURE, NULL, false},
     {MODEL, "shrink", SWITCH, OF_MODEL(shrink), 0, 0, 0, NULL, false},
     {MODEL, "flip", SWITCH, OF_MODEL(flip), 0, 0, 0, NULL, false},
+    {MODEL, "turns", TURNS, OF_MODEL(turns), 0, 0, 0, NULL, false},
     {RULE, "kind", KIND, OF_RULE(kind), 6, 0, 0, dfn_pipeline_kinds, true},
     {RULE, "faces", CHOICE, OF_RULE(faces), 4, 0, 0, dfn_pipeline_faces, false},
     {RULE, "models", CHOICE, OF_RULE(models), 4, 0, 0, dfn_pipeline_models, false},
@@ -269,6 +272,36 @@ static void take_reals(struct parser *s, const struct key *k, const char *value)
     }
 }
 
+/* PERIOD:PLACE,PLACE,... with an m behind a place that is mirrored, e.g. 8:0m,2. */
+static void take_turns(struct parser *s, const struct key *k, const char *value)
+{
+    ef_turns turns = {0};
+    uint64_t period = 0, place = 0;
+    const char *at = value + strcspn(value, ":");
+    bool good = dfn_parse_uint(value, (size_t)(at - value), UINT64_MAX, &period) &&
+                period >= 1 && period <= 64 && *at;
+    int64_t last = -1;
+    while (good && *at++) {
+        const size_t len = strcspn(at, ",");
+        const bool mirrored = len > 1 && at[len - 1] == 'm';
+        good = dfn_parse_uint(at, len - mirrored, UINT64_MAX, &place) && place < period &&
+               (int64_t)place > last;
+        if (!good)
+            break;
+        turns.take |= (uint64_t)1 << place;
+        turns.mirror |= (uint64_t)mirrored << place;
+        last = (int64_t)place;
+        at += len;
+    }
+    turns.period = (uint32_t)period;
+    if (!good)
+        refuse(s, EF_E_FORMAT, s->line,
+               "turns is '%s', expected PERIOD:PLACE,..., a period of 1 to 64 and rising "
+               "places below it, with an m behind those that are mirrored",
+               quote(value).text);
+    memcpy(target(s) + k->offset, &turns, sizeof turns);
+}
+
 static void take_value(struct parser *s, const struct key *k, const char *value)
 {
     switch (k->type) {
@@ -299,6 +332,9 @@ static void take_value(struct parser *s, const struct key *k, const char *value)
             refuse(s, EF_E_FORMAT, s->line, "%s is '%s', expected 0 or 1", k->name,
                    quote(value).text);
         put_int(s, k, value[0] == '1');
+        break;
+    case TURNS:
+        take_turns(s, k, value);
         break;
     }
     if (k->section == MODEL) {
@@ -539,6 +575,7 @@ static void finish_models(struct parser *s)
         p->weights[i] = m->weight;
         p->temperatures[i] = m->temperature;
         p->shrinks[i] = (uint8_t)m->shrink;
+        p->turns[i] = m->turns;
     }
     p->rule.model_count = p->nmodels;
     p->rule.weights = s->weights ? p->weights : NULL;

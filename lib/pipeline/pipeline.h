@@ -39,6 +39,7 @@ struct ef_pipeline {
     int crop_of[DFN_RULE_MODELS]; /* index of models[i].crop, or -1 */
     double weights[DFN_RULE_MODELS], temperatures[DFN_RULE_MODELS];
     uint8_t shrinks[DFN_RULE_MODELS];
+    ef_turns turns[DFN_RULE_MODELS];
     struct dfn_pipeline_crop crops[DFN_PIPELINE_CROPS];
 };
 

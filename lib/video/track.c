@@ -174,8 +174,17 @@ void dfn_tracks_link(struct dfn_tracks *t, uint32_t frame, int width, int height
             make_room(t);
         struct dfn_track *track = &t->open[t->nopen++];
         links[f].id = track->id = t->next_id++;
+        track->note = SIZE_MAX;
         find_again(track, frame, width, height, &faces[f]);
     }
+}
+
+struct dfn_track *dfn_tracks_find(struct dfn_tracks *t, uint32_t id)
+{
+    for (int i = 0; i < t->nopen; i++)
+        if (t->open[i].id == id)
+            return &t->open[i];
+    return NULL;
 }
 
 /* ---- between two looks ---- */

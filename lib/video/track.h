@@ -20,6 +20,7 @@ struct dfn_track {
     uint32_t frame;    /* in which it was last found                                 */
     int missed;        /* looks since then                                           */
     int width, height; /* of that frame                                           */
+    size_t note;       /* the caller's; SIZE_MAX at first                         */
     ef_detection face;
 };
 
@@ -44,6 +45,9 @@ void dfn_tracks_begin(struct dfn_tracks *t, double min_overlap, int lost);
  * links: [n]. */
 void dfn_tracks_link(struct dfn_tracks *t, uint32_t frame, int width, int height,
                      const ef_detection *faces, size_t n, struct dfn_link *links);
+
+/* The open track of this number, or NULL: it was closed, because there were too many. */
+struct dfn_track *dfn_tracks_find(struct dfn_tracks *t, uint32_t id);
 
 /* Intersection over union, in [0,1]; 0 for empty boxes. */
 double dfn_overlap(const ef_box *a, const ef_box *b);

@@ -423,51 +423,6 @@ START_TEST(pictures_and_sequences_in_one_classifier)
 }
 END_TEST
 
-/* What a video cannot score is missing in its verdict, and the flags say so; the others
- * keep their numbers in the rule. */
-START_TEST(a_video_passes_sequences_over)
-{
-    ef_error err;
-    ef_image img;
-    ef_model *models[3] = {api_model("sequence", NULL), api_model("looks_sigmoid", NULL),
-                           api_model("looks_logits", NULL)};
-    const double weights[3] = {1, 0.25, 0.75}; /* the first has no score */
-    const ef_options opt = api_native();
-    ef_video_options what;
-    ef_video_result r;
-    ef_video *v = NULL;
-    ef_rule rule;
-    double odds[2];
-    ck_assert(api_picture("scene.ppm", &img));
-    for (int k = 0; k < 2; k++) {
-        ef_classifier *c = api_classifier(models[k + 1], &opt);
-        odds[k] = (double)api_score(c, &img, NULL).logit;
-        ef_classifier_free(c);
-    }
-    ef_rule_init(&rule, EF_RULE_MEAN_LOGIT, sizeof rule);
-    rule.model_count = 3;
-    rule.weights = weights;
-    ef_video_options_init(&what, sizeof what);
-    what.models = (const ef_model *const *)models;
-    what.model_count = 3;
-    what.rule = &rule;
-    assert_status(ef_video_create(&what, &opt, &v, &err), EF_OK, &err);
-    for (int i = 0; i < 9; i++)
-        assert_status(ef_video_add(v, &img, i / 25.0, &err), EF_OK, &err);
-    ef_video_result_init(&r, sizeof r);
-    assert_status(ef_video_finish(v, &r, &err), EF_OK, &err);
-    ck_assert_uint_eq(r.ntracks, 1);
-    ck_assert_uint_eq(r.tracks[0].nfaces, 9);
-    ck_assert(r.tracks[0].flags & EF_COMBINED_PARTIAL);
-    const double want = 0.25 * odds[0] + 0.75 * odds[1];
-    ck_assert_double_eq_tol(r.logit, want, 1e-5 * (1 + fabs(want)));
-    ef_video_free(v);
-    for (int k = 0; k < 3; k++)
-        ef_model_free(models[k]);
-    ef_image_free(&img);
-}
-END_TEST
-
 /* The six shipped pipelines over a clip, stand-ins for their networks: frames that are
  * faces, cropped, scored and combined as each file says. */
 START_TEST(shipped_pipelines_over_a_clip)
@@ -518,7 +473,7 @@ START_TEST(shipped_pipelines_over_a_clip)
     ck_assert_uint_eq(r.ntracks, 1);
     ck_assert_uint_eq(r.tracks[0].nfaces, 12);
     ck_assert(r.verdict != EF_VERDICT_NONE && r.fake > 0 && r.fake < 1);
-    ck_assert_int_eq((r.tracks[0].flags & EF_COMBINED_PARTIAL) != 0, sequences);
+    ck_assert(!(r.tracks[0].flags & EF_COMBINED_PARTIAL) && !r.tracks[0].lacking);
     ef_video_free(v);
     for (size_t i = 0; i < info.model_count; i++)
         ef_model_free(models[i]);
@@ -579,15 +534,6 @@ START_TEST(wrong_calls_are_refused)
     assert_status(ef_classifier_create(&what, NULL, &both, &err), EF_E_ARG, &err);
     ck_assert_ptr_nonnull(strstr(err.what, "sequences of 4 frames, another one of 3"));
     ck_assert_ptr_null(both);
-    /* Videos are scored frame by frame. */
-    ef_video_options frame_by_frame;
-    ef_video *video = NULL;
-    ef_video_options_init(&frame_by_frame, sizeof frame_by_frame);
-    frame_by_frame.models = models;
-    frame_by_frame.model_count = 2;
-    assert_status(ef_video_create(&frame_by_frame, NULL, &video, &err), EF_E_UNSUPPORTED,
-                  &err);
-    ck_assert_ptr_nonnull(strstr(err.what, "ef_classify_sequence()"));
     ef_image_free(&img);
     ef_session_free(s);
     ef_session_free(twice);
@@ -658,7 +604,6 @@ int main(void)
     tcase_add_test(t, each_map_puts_its_share_where_it_attends);
     tcase_add_test(t, a_sequence_is_scored_together);
     tcase_add_test(t, pictures_and_sequences_in_one_classifier);
-    tcase_add_test(t, a_video_passes_sequences_over);
     tcase_add_loop_test(t, shipped_pipelines_over_a_clip, 0, 6);
     tcase_add_test(t, wrong_calls_are_refused);
     tcase_add_test(t, no_memory_is_said_and_nothing_leaks);
