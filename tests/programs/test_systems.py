@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BOX, FACE, MILD, ROOT, Run, detector, pixels, program
+from conftest import ASTRONAUT, BOX, FACE, MILD, ROOT, Run, detector, pixels, program
 
 import containers  # isort: skip
 import pth_writer as pw  # isort: skip
@@ -51,7 +51,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pa
     with containers.reduced():
         for container, system in {pair for pairs in SYSTEMS.values() for pair in pairs}:
             kind = next(k for k in containers.KINDS if k.name == container)
-            source = pw.save(folder / "checkpoint.pth", kind.tree(kind.state()))
+            state = kind.state()
+            if kind.maps:  # so that they attend to something, untrained as they are
+                state["attentions.bn.bias"] += np.float32(2)
+            source = pw.save(folder / "checkpoint.pth", kind.tree(state))
             path = folder / f"{container}-{system}.safetensors"
             options = Options(system=system, reference=(1, 32, 32), temperature=MILD["temperature"])
             convert(source, path, options)
@@ -105,15 +108,40 @@ def test_a_sequence_alone_scores_no_picture(dfnet: Run, models: dict) -> None:
     assert done.returncode == 3 and b"takes sequences of 7 video frames" in done.stderr
 
 
-def test_heat_map_and_report_of_attention(dfnet: Run, models: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("container", ["wm", "icpr-autoatt"])
+def test_heat_map_and_report_of_attention(
+    dfnet: Run, models: dict, tmp_path: Path, container: str
+) -> None:
     drawn, page = tmp_path / "map.png", tmp_path / "page.html"
-    path = models["wm", "auto"]
+    path = models[container, "auto"]
     arguments = ["--whole", "--model", path, "--heatmap", drawn, "--report", page, FACE]
     done = dfnet("classify", *arguments)
     assert done.returncode == 0, done.stderr
-    assert drawn.read_bytes()[:4] == b"\x89PNG"
+    check_map(drawn, page, FACE)
+
+
+def check_map(drawn: Path, page: Path, picture: Path) -> np.ndarray:
+    """bool [height, width]: where the drawn map changed the picture."""
     text = page.read_text()
     assert "no heat map" not in text and text.count("data:image/png") >= 2
+    changed = (pixels(drawn) != pixels(picture)).any(axis=2)
+    assert changed.mean() > 0.02
+    return changed
+
+
+def test_heat_map_of_a_face_that_was_aligned(dfnet: Run, models: dict, tmp_path: Path) -> None:
+    """It lies turned over the face, and nowhere else."""
+    pipeline = installed("wm", models, tmp_path, small=True)
+    drawn, page = tmp_path / "map.png", tmp_path / "page.html"
+    words = ["--pipeline", pipeline, "--heatmap", drawn, "--report", page, "--json", ASTRONAUT]
+    done = dfnet("classify", *words, env={"DFNET_DETECTOR": detector()})
+    assert done.returncode == 0, done.stderr
+    changed = check_map(drawn, page, ASTRONAUT)
+    box = json.loads(done.stdout)["faces"][0]["box"]
+    rows, columns = np.nonzero(changed)
+    for at, start, size in ((columns, box["x"], box["w"]), (rows, box["y"], box["h"])):
+        assert start - 2.5 * size < at.min() and at.max() < start + 3.5 * size
+        assert abs(at.mean() - (start + size / 2)) < size
 
 
 # ---- clips ---------------------------------------------------------------------------------
