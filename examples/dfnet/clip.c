@@ -301,6 +301,8 @@ void clip_as_picture(const struct clip *c, size_t track, struct picture_score *o
     const ef_video_track *t = &c->result.tracks[track];
     const ef_video_face *f = &t->faces[t->best];
     out->nfaces = 1;
+    out->detected = !out->whole;
+    memcpy(out->landmarks[0], f->face.landmarks, sizeof out->landmarks[0]);
     out->faces[0] =
         (struct scored_face){f->face.box, f->face.score, f->fake, f->logit, f->verdict};
 }

@@ -212,6 +212,17 @@ void report_begin(struct report *r, const char *path)
     fputs("</bdi></h2>\n", r->body);
 }
 
+static void print_lacking(const struct report *r, const struct picture_score *p)
+{
+    char words[1024];
+    if (!p->lacking || !p->nfaces)
+        return;
+    scorer_lacking(r->scorer, p->lacking, words, sizeof words);
+    fputs("<p class=\"dim\">No score of <bdi>", r->body);
+    escape_html(r->body, words);
+    fputs("</bdi></p>", r->body);
+}
+
 void report_picture(struct report *r, const char *path, const ef_image *img,
                     const struct picture_score *p)
 {
@@ -235,6 +246,7 @@ void report_picture(struct report *r, const char *path, const ef_image *img,
     if (!p->nfaces && r->scorer->faces)
         fputs("<p class=\"verdict none\">No face was found: there is no score.</p>",
               r->body);
+    print_lacking(r, p);
     print_labels(r, p);
     fputs("</div></div></article>\n", r->body);
 }

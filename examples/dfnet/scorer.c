@@ -316,11 +316,12 @@ static ef_status detect_faces(struct scorer *s, const ef_image *img,
     n = n < MAX_FACES ? n : MAX_FACES;
     if (s->pipeline)
         n = faces_that_count(s, s->found, n);
-    s->detected = 1;
+    out->detected = 1;
     out->nfaces = (int)n;
     for (int i = 0; i < out->nfaces; i++) {
         out->faces[i].box = s->found[i].box;
         out->faces[i].found = s->found[i].score;
+        memcpy(out->landmarks[i], s->found[i].landmarks, sizeof out->landmarks[i]);
     }
     return EF_OK;
 }
@@ -330,7 +331,7 @@ static ef_status find_faces(struct scorer *s, const ef_image *img,
                             struct picture_score *out, ef_error *err)
 {
     const struct options *o = s->o;
-    s->detected = 0;
+    out->detected = 0;
     out->whole = s->whole;
     if (s->whole) {
         out->nfaces = 1;
@@ -372,7 +373,7 @@ static ef_status run_models(struct scorer *s, const ef_image *img,
             ef_result_init(&r[i], sizeof r[i]);
         if (out->whole)
             st = ef_classify_face(s->classifiers[m], img, NULL, r, err);
-        else if (s->detected)
+        else if (out->detected)
             st = ef_classify_detections(s->classifiers[m], img, s->found, n, r, err);
         else
             st = ef_classify_faces(s->classifiers[m], img, boxes, n, r, err);
@@ -518,8 +519,13 @@ ef_status scorer_heatmap(struct scorer *s, const ef_image *img,
 {
     const ef_face face = {score->whole ? EF_FACE_WHOLE : EF_FACE_BOX,
                           score->faces[i].box};
+    ef_detection found = {score->faces[i].box, score->faces[i].found, {{0, 0}}};
+    memcpy(found.landmarks, score->landmarks[i], sizeof found.landmarks);
     if (!s->nmodels)
         return scorer_fail(err, EF_E_UNSUPPORTED, "heat map",
                            "a network of sequences has none");
-    return ef_classify_heatmap(s->classifiers[0], img, &face, 0, NULL, map, err);
+    return score->detected
+               ? ef_classify_detection_heatmap(s->classifiers[0], img, &found, 0, NULL,
+                                               map, err)
+               : ef_classify_heatmap(s->classifiers[0], img, &face, 0, NULL, map, err);
 }

@@ -16,6 +16,8 @@ struct scored_face {
 struct picture_score {
     int nfaces, whole; /* whole: the one face is the whole picture          */
     struct scored_face faces[MAX_FACES];
+    int detected; /* the faces were found, with these landmarks              */
+    ef_point landmarks[MAX_FACES][5];
     const ef_result *results; /* [models][MAX_FACES], owned by the scorer    */
     double fake, logit;       /* of all faces                                */
     ef_verdict verdict;       /* EF_VERDICT_NONE: there was nothing to score */
@@ -45,7 +47,6 @@ struct scorer {
     ef_detector *detector;         /* NULL: none is needed, or there is none */
     ef_error no_detector;          /* why not                                */
     ef_detection found[MAX_FACES]; /* the picture's, if it found them        */
-    int detected;                  /* it did                                 */
     ef_rule rule;
     ef_result *results;      /* [nmodels][MAX_FACES]                                    */
     ef_score *scores, *work; /* [nmodels * MAX_FACES]                                   */

@@ -586,21 +586,30 @@ EF_API size_t ef_classifier_memory(const ef_classifier *classifier);
  * A network with attention maps (WS-DAN) is not linear in its features: there each map's
  * share of the log-odds (its part of the classifier's weighted sum) is spread over the
  * places that it attends to, in proportion to its attention. Signs and mean are as above,
- * of the first look. */
+ * of the first look. (The attention of EfficientNetAutoAttB4 weights features within the
+ * network; its map is an ordinary one.) */
 typedef struct ef_heatmap {
     const float *values; /* [height][width]                                            */
     int height, width;   /* of the last feature map, e.g. 7 x 7                        */
     float bias;
     ef_box area; /* what the map covers, in the picture's pixels; may reach outside    */
     void *owner;
+    float angle; /* the area is turned by it around its centre, in radians, from the x
+                    axis towards the y axis: of a face aligned by landmarks; else 0    */
 } ef_heatmap;
 
 /* Scores one face as ef_classify_face() does (out may be NULL) and keeps the map of the
- * classifier's model number `model`, counted from 0. map is yours: ef_heatmap_free().
- * EF_E_UNSUPPORTED for a face that was aligned by landmarks. */
+ * classifier's model number `model`, counted from 0. map is yours: ef_heatmap_free(). */
 EF_API ef_status ef_classify_heatmap(ef_classifier *classifier, const ef_image *img,
                                      const ef_face *face, size_t model, ef_result *out,
                                      ef_heatmap *map, ef_error *err);
+
+/* The same of a face as ef_classify_detections() takes it. */
+EF_API ef_status ef_classify_detection_heatmap(ef_classifier *classifier,
+                                               const ef_image *img,
+                                               const ef_detection *face, size_t model,
+                                               ef_result *out, ef_heatmap *map,
+                                               ef_error *err);
 
 /* Zeroes the struct, too; harmless on a zeroed one. */
 EF_API void ef_heatmap_free(ef_heatmap *map);

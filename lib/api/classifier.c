@@ -216,8 +216,8 @@ size_t ef_classifier_memory(const ef_classifier *c)
                    dfn_alloc_cost((size_t)c->nmembers * sizeof *c->members) +
                    scratch_bytes(&c->prepare.pixels) + scratch_bytes(&c->prepare.work) +
                    scratch_bytes(&c->prepare.aligned) +
-                   scratch_bytes(&c->prepare.mirrored) +
-                   scratch_bytes(&c->scores) + ef_detector_memory(c->detector);
+                   scratch_bytes(&c->prepare.mirrored) + scratch_bytes(&c->scores) +
+                   ef_detector_memory(c->detector);
     for (int i = 0; i < c->nmembers; i++)
         bytes += ef_session_memory(c->members[i].session);
     return bytes;
@@ -443,21 +443,27 @@ ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
     return st;
 }
 
-/* The largest face of the picture. */
-static ef_status classify_found(ef_classifier *c, const ef_image *img, ef_result *out,
-                                ef_error *err)
+ef_status dfn_find_face(ef_classifier *c, const ef_image *img, ef_detection *face,
+                        ef_error *err)
 {
-    ef_detection face;
     size_t n;
     if (!c->detector)
         return dfn_fail(err, EF_E_UNSUPPORTED, "face.mode",
                         "no detector is loaded; give a box, or say that the picture is a "
                         "face");
-    ef_status st = check_results(out, 1, err);
-    if (!st)
-        st = ef_detect_faces(c->detector, img, &face, 1, &n, err);
+    const ef_status st = ef_detect_faces(c->detector, img, face, 1, &n, err);
     if (!st && !n)
         return dfn_fail(err, EF_E_NO_FACE, "img", "no face was found in the picture");
+    return st;
+}
+
+static ef_status classify_found(ef_classifier *c, const ef_image *img, ef_result *out,
+                                ef_error *err)
+{
+    ef_detection face;
+    ef_status st = check_results(out, 1, err);
+    if (!st)
+        st = dfn_find_face(c, img, &face, err);
     const struct places place = {NULL, &face, img, NULL};
     return st ? st : classify(c, &place, 1, out, err);
 }

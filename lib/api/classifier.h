@@ -31,4 +31,8 @@ ef_status dfn_classify_each(ef_classifier *c, const ef_image *const *images,
                             const ef_detection *faces, bool mirror, size_t n,
                             ef_result *out, ef_error *err);
 
+/* The largest face of the picture, by the classifier's detector. */
+ef_status dfn_find_face(ef_classifier *c, const ef_image *img, ef_detection *face,
+                        ef_error *err);
+
 #endif

@@ -105,9 +105,11 @@ static ef_status prepare(const ef_classifier *c, const ef_session *s, ef_heatmap
     return EF_OK;
 }
 
-ef_status ef_classify_heatmap(ef_classifier *c, const ef_image *img, const ef_face *face,
-                              size_t model, ef_result *out, ef_heatmap *map,
-                              ef_error *err)
+/* The face, or found, if that is not NULL. */
+static ef_status classify_heatmap(ef_classifier *c, const ef_image *img,
+                                  const ef_face *face, const ef_detection *found,
+                                  size_t model, ef_result *out, ef_heatmap *map,
+                                  ef_error *err)
 {
     if (!c || !img || !map)
         return dfn_fail(err, EF_E_ARG,
@@ -119,32 +121,52 @@ ef_status ef_classify_heatmap(ef_classifier *c, const ef_image *img, const ef_fa
         return dfn_fail(err, EF_E_ARG, "model", "is %zu, the classifier has %d", model,
                         c->nmembers);
     ef_session *s = c->members[model].session;
-    const bool whole = !face || face->mode == EF_FACE_WHOLE;
-    if (!whole && s->model->meta.align.height)
-        return dfn_fail(err, EF_E_UNSUPPORTED, "heat map",
-                        "of a face that is turned by its landmarks has no upright area");
+    const bool whole = !found && (!face || face->mode == EF_FACE_WHOLE);
     ef_heatmap fresh = {0};
-    ef_result own;
+    ef_detection detected;
+    ef_result own, *result = out ? out : &own;
     struct collector k;
     ef_result_init(&own, sizeof own);
     ef_status st = prepare(c, s, &fresh, &k, err);
-    if (st)
-        return st;
-    s->tap = collect;
-    s->tap_user = &k;
-    st = ef_classify_face(c, img, face, out ? out : &own, err);
-    s->tap = NULL;
-    s->tap_user = NULL;
-    /* The box that was scored: the detector's in EF_FACE_DETECT. */
-    if (!st)
-        st = dfn_heatmap_area(s->model, img, whole ? NULL : &(out ? out : &own)->box,
-                              &fresh.area, err);
+    if (!st && !found && face && face->mode == EF_FACE_DETECT) {
+        st = dfn_find_face(c, img, &detected, err);
+        found = &detected;
+    }
+    if (!st) {
+        s->tap = collect;
+        s->tap_user = &k;
+        st = found ? ef_classify_detections(c, img, found, 1, result, err)
+                   : ef_classify_face(c, img, face, result, err);
+        s->tap = NULL;
+        s->tap_user = NULL;
+    }
+    if (!st && found && s->model->meta.align.height)
+        st = dfn_heatmap_area_aligned(s->model, found->landmarks, &fresh.area,
+                                      &fresh.angle, err);
+    else if (!st)
+        st = dfn_heatmap_area(s->model, img, whole ? NULL : &result->box, &fresh.area,
+                              err);
     if (st) {
         ef_heatmap_free(&fresh);
         return st;
     }
     *map = fresh;
     return EF_OK;
+}
+
+ef_status ef_classify_heatmap(ef_classifier *c, const ef_image *img, const ef_face *face,
+                              size_t model, ef_result *out, ef_heatmap *map,
+                              ef_error *err)
+{
+    return classify_heatmap(c, img, face, NULL, model, out, map, err);
+}
+
+ef_status ef_classify_detection_heatmap(ef_classifier *c, const ef_image *img,
+                                        const ef_detection *face, size_t model,
+                                        ef_result *out, ef_heatmap *map, ef_error *err)
+{
+    return face ? classify_heatmap(c, img, NULL, face, model, out, map, err)
+                : dfn_fail(err, EF_E_ARG, "face", "is NULL");
 }
 
 void ef_heatmap_free(ef_heatmap *map)
@@ -165,7 +187,7 @@ static ef_status check_map(const ef_heatmap *m, float opacity, float full, ef_er
         return dfn_fail(err, EF_E_ARG, "map", "has no values");
     /* Written so that NaN fails. */
     if (!(m->area.w > 0 && m->area.h > 0 && isfinite(m->area.x) && isfinite(m->area.y) &&
-          isfinite(m->area.w) && isfinite(m->area.h)))
+          isfinite(m->area.w) && isfinite(m->area.h) && isfinite(m->angle)))
         return dfn_fail(err, EF_E_ARG, "map", "has no area");
     if (!(opacity >= 0 && opacity <= 1) || !(full >= 0 && isfinite(full)))
         return dfn_fail(err, EF_E_ARG, "opacity, full",

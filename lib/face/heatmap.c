@@ -4,6 +4,8 @@
  * its share of the logit. */
 #include "lib/face/heatmap.h"
 
+#include "lib/face/warp.h"
+
 #include <math.h>
 
 void dfn_heatmap_direction(const ef_model *model, double *weights, double *bias)
@@ -75,6 +77,32 @@ ef_status dfn_heatmap_area(const ef_model *model, const ef_image *img, const ef_
     return EF_OK;
 }
 
+ef_status dfn_heatmap_area_aligned(const ef_model *model, const ef_point *landmarks,
+                                   ef_box *area, float *angle, ef_error *err)
+{
+    const struct dfn_align *align = &model->meta.align;
+    const ef_image upright = {NULL, align->width, align->height, 0, EF_RGB8, NULL};
+    double to[6], back[6];
+    ef_box a;
+    ef_status st = dfn_alignment(align, landmarks, to, err);
+    if (!st)
+        st = dfn_heatmap_area(model, &upright, NULL, &a, err);
+    if (st)
+        return st;
+    /* Back to the picture goes the centre; matrices have the centres of pixels at whole
+     * numbers, areas their edges. */
+    dfn_invert(to, back);
+    const double x = (double)a.x + (double)a.w / 2 - 0.5;
+    const double y = (double)a.y + (double)a.h / 2 - 0.5;
+    const double scale = hypot(back[0], back[3]);
+    const double w = scale * (double)a.w, h = scale * (double)a.h;
+    *area = (ef_box){(float)(back[0] * x + back[1] * y + back[2] + 0.5 - w / 2),
+                     (float)(back[3] * x + back[4] * y + back[5] + 0.5 - h / 2), (float)w,
+                     (float)h};
+    *angle = (float)atan2(back[3], back[0]);
+    return EF_OK;
+}
+
 /* ---- drawing ---------------------------------------------------------------------- */
 
 /* Value at (u, v), each in [0, 1] over the map, linear between the centres of its cells,
@@ -116,15 +144,18 @@ static void draw(const ef_heatmap *m, uint8_t *pixels, int width, int height, fl
                  float opacity)
 {
     const ef_box *a = &m->area;
-    for (int y = 0; y < height; y++) {
-        const double v = (y + 0.5 - a->y) / a->h;
-        for (int x = 0; x < width && v >= 0 && v <= 1; x++) {
-            const double u = (x + 0.5 - a->x) / a->w;
-            if (u >= 0 && u <= 1)
+    const double c = cos((double)m->angle), s = sin((double)m->angle);
+    const double middle_x = (double)a->x + (double)a->w / 2,
+                 middle_y = (double)a->y + (double)a->h / 2;
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            const double dx = x + 0.5 - middle_x, dy = y + 0.5 - middle_y;
+            const double u = 0.5 + (c * dx + s * dy) / (double)a->w;
+            const double v = 0.5 + (c * dy - s * dx) / (double)a->h;
+            if (u >= 0 && u <= 1 && v >= 0 && v <= 1)
                 mix(pixels + ((size_t)y * (size_t)width + (size_t)x) * 3, sample(m, u, v),
                     full, opacity);
         }
-    }
 }
 
 ef_status dfn_heatmap_draw(const ef_heatmap *m, const ef_image *img, float opacity,

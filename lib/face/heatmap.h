@@ -25,6 +25,10 @@ void dfn_heatmap_add_maps(const float *maps, int h, int w, int n, const float *p
 ef_status dfn_heatmap_area(const ef_model *model, const ef_image *img, const ef_box *face,
                            ef_box *area, ef_error *err);
 
+/* The same of a face that was aligned by its landmarks [5]: a turned area. */
+ef_status dfn_heatmap_area_aligned(const ef_model *model, const ef_point *landmarks,
+                                   ef_box *area, float *angle, ef_error *err);
+
 /* See ef_heatmap_draw(). */
 ef_status dfn_heatmap_draw(const ef_heatmap *map, const ef_image *img, float opacity,
                            float full, const ef_options *opt, ef_image *out,

@@ -198,9 +198,8 @@ ef_status dfn_preprocess(const ef_model *model, const ef_image *img, const ef_bo
     return st ? st : resize_and_normalise(m, img, &seen, &rect, out, p, a, err);
 }
 
-/* The matrix that carries the landmarks to the template. */
-static ef_status find_alignment(const struct dfn_align *align, const ef_point *marks,
-                                double matrix[6], ef_error *err)
+ef_status dfn_alignment(const struct dfn_align *align, const ef_point *marks,
+                        double matrix[6], ef_error *err)
 {
     double from[2 * DFN_LANDMARKS];
     for (int i = 0; i < DFN_LANDMARKS; i++) {
@@ -230,7 +229,7 @@ ef_status dfn_preprocess_aligned(const ef_model *model, const ef_image *img,
         return dfn_fail(err, EF_E_ARG, "model", "does not align faces by landmarks");
     ef_status st = dfn_image_check(img, err);
     if (!st)
-        st = find_alignment(align, marks, matrix, err);
+        st = dfn_alignment(align, marks, matrix, err);
     if (st)
         return st;
     const struct dfn_rect all = {0, 0, align->width, align->height};

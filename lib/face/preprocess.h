@@ -52,6 +52,11 @@ ef_status dfn_preprocess_aligned(const ef_model *model, const ef_image *img,
                                  const ef_point *marks, float *out, struct dfn_prepare *p,
                                  const ef_allocator *a, ef_error *err);
 
+/* The matrix (warp.h) that carries landmarks [5] to the template. EF_E_ARG: they are no
+ * such points. */
+ef_status dfn_alignment(const struct dfn_align *align, const ef_point *marks,
+                        double matrix[6], ef_error *err);
+
 /* out[y][x] = in[y][width - 1 - x]; both [height][width][3]. */
 void dfn_mirror(const float *in, float *out, int height, int width);
 

@@ -36,7 +36,7 @@ bool dfn_similarity(const double from[2 * DFN_LANDMARKS],
     return true;
 }
 
-static void invert(const double m[6], double inverse[6])
+void dfn_invert(const double m[6], double inverse[6])
 {
     const double d = 1 / (m[0] * m[4] - m[1] * m[3]);
     inverse[0] = m[4] * d;
@@ -103,7 +103,7 @@ void dfn_warp_affine(const ef_image *img, const double m[6], const uint8_t pad[3
 {
     const int drop = POSITION_BITS - FRACTION_BITS;
     double back[6];
-    invert(m, back);
+    dfn_invert(m, back);
     for (int y = 0; y < height; y++) {
         const int64_t half = 1 << (drop - 1);
         const int64_t x0 = fixed(back[1] * y + back[2]) + half;

@@ -16,6 +16,9 @@
 bool dfn_similarity(const double from[2 * DFN_LANDMARKS],
                     const double to[2 * DFN_LANDMARKS], double m[6]);
 
+/* The matrix that carries back; m is invertible. */
+void dfn_invert(const double m[6], double inverse[6]);
+
 /* out [height][width][3] RGB: the pixel of img that m carries there, bilinear in OpenCV's
  * fixed point (cv2.warpAffine, INTER_LINEAR, constant border): positions in 1/32 pixel,
  * weights in 1/1024. Outside img is the colour pad. m is invertible and finite. */

@@ -208,9 +208,8 @@ static double by_hand(const ef_model *m, const ef_detection *face, bool aligned)
     return (double)p;
 }
 
-/* A model whose file has no template gets one from a pipeline: with it faces are aligned,
- * by EF_FACE_DETECT and by ef_classify_detections(); without it they are cropped. */
-START_TEST(landmarks_align_for_a_model_with_a_template)
+/* A model whose file has no template gets one from a pipeline. */
+static ef_model *with_template(void)
 {
     static const char text[] =
         "dfnet-pipeline = 1\nname = n\nsource = s\nlacks = l\n[detector]\n"
@@ -221,20 +220,29 @@ START_TEST(landmarks_align_for_a_model_with_a_template)
         "64x64,real,20,24,44,24,32,36,24,48,40,48\n[model]\nfile = x\ncrop = c\n";
     ef_pipeline *p = NULL;
     ef_model *template = NULL;
-    ef_classifier *c = NULL;
-    ef_detector *d = NULL;
-    ef_detection faces[3];
-    ef_result r[3] = {api_result(), api_result(), api_result()}, found = api_result();
-    ef_heatmap map = {0};
-    size_t n = 0;
     ef_error error = {0};
-    const ef_options opt = api_native();
     assert_status(ef_pipeline_parse_memory(text, sizeof text - 1, NULL, NULL, &p, &error),
                   EF_OK, &error);
     assert_status(ef_pipeline_load_model(p, 0, api_model_path("sigmoid_squash_clamp"),
                                          NULL, &template, &error),
                   EF_OK, &error);
     ef_pipeline_free(p);
+    return template;
+}
+
+/* With it faces are aligned, by EF_FACE_DETECT and by ef_classify_detections(); without
+ * it they are cropped. */
+START_TEST(landmarks_align_for_a_model_with_a_template)
+{
+    ef_model *template = with_template();
+    ef_classifier *c = NULL;
+    ef_detector *d = NULL;
+    ef_detection faces[3];
+    ef_result r[3] = {api_result(), api_result(), api_result()}, found = api_result();
+    ef_heatmap map = {0}, same = {0};
+    size_t n = 0;
+    ef_error error = {0};
+    const ef_options opt = api_native();
     assert_status(ef_detector_create(mtcnn, NULL, NULL, &d, &error), EF_OK, &error);
     assert_status(ef_detect_faces(d, &img, faces, 3, &n, &error), EF_OK, &error);
     ef_detector_free(d);
@@ -260,10 +268,25 @@ START_TEST(landmarks_align_for_a_model_with_a_template)
         assert_status(ef_classify_face(c, &img, &how, &found, &error), EF_OK, &error);
         ck_assert_float_eq(found.fake, r[0].fake);
         const ef_face boxed = {EF_FACE_BOX, faces[0].box};
+        /* Heat maps of both are one, whoever found the face. */
+        assert_status(ef_classify_heatmap(c, &img, &how, 0, &found, &map, &error), EF_OK,
+                      &error);
+        ck_assert_float_eq(found.fake, r[0].fake);
+        ck_assert_float_eq(found.face_score, faces[0].score);
+        assert_status(
+            ef_classify_detection_heatmap(c, &img, &faces[0], 0, NULL, &same, &error),
+            EF_OK, &error);
+        ck_assert_mem_eq(map.values, same.values,
+                         (size_t)map.height * (size_t)map.width * sizeof *map.values);
+        ck_assert_mem_eq(&map.area, &same.area, sizeof map.area);
+        ck_assert_float_eq(map.angle, same.angle);
+        ck_assert_int_eq(fabsf(map.angle) > 0, aligned);
+        ef_heatmap_free(&map);
+        ef_heatmap_free(&same);
+        REFUSES(EF_E_ARG, ef_classify_detection_heatmap(c, &img, NULL, 0, NULL, &map, e));
         if (aligned) {
             REFUSES(EF_E_ARG, ef_classify_face(c, &img, &boxed, &found, e));
-            REFUSES(EF_E_UNSUPPORTED,
-                    ef_classify_heatmap(c, &img, &how, 0, &found, &map, e));
+            REFUSES(EF_E_ARG, ef_classify_heatmap(c, &img, &boxed, 0, &found, &map, e));
             ck_assert_ptr_null(map.owner);
             faces[0].landmarks[0].x = NAN;
             REFUSES(EF_E_ARG, ef_classify_detections(c, &img, faces, n, r, e));
@@ -271,6 +294,64 @@ START_TEST(landmarks_align_for_a_model_with_a_template)
         ef_classifier_free(c);
     }
     ef_model_free(template);
+}
+END_TEST
+
+/* Landmarks that are the template's, turned, scaled and moved: so is the map's area. */
+START_TEST(the_heat_map_of_an_aligned_face_is_turned)
+{
+    static const double template[5][2] = {
+        {20, 24}, {44, 24}, {32, 36}, {24, 48}, {40, 48}};
+    ef_model *m = with_template();
+    const ef_options opt = api_native();
+    ef_classifier *c = api_classifier(m, &opt);
+    ef_detection face = {.box = {1, 1, 9, 9}};
+    ef_heatmap map = {0};
+    ef_image drawn = {0};
+    ef_result r = api_result();
+    ef_error err = {0};
+    const double angle = 0.3, scale = 0.7, x = 38, y = 12;
+    const double turn[2] = {scale * cos(angle), scale * sin(angle)};
+    for (int i = 0; i < 5; i++)
+        face.landmarks[i] =
+            (ef_point){(float)(turn[0] * template[i][0] - turn[1] * template[i][1] + x),
+                       (float)(turn[1] * template[i][0] + turn[0] * template[i][1] + y)};
+    assert_status(ef_classify_detection_heatmap(c, &img, &face, 0, &r, &map, &err), EF_OK,
+                  &err);
+    ck_assert_float_eq_tol(map.angle, 0.3f, 1e-5f);
+    ck_assert_float_eq_tol(map.area.w, 64 * 0.7f, 1e-4f);
+    ck_assert_float_eq_tol(map.area.h, 64 * 0.7f, 1e-4f);
+    /* The template's centre lies between its pixels 31 and 32. */
+    const double middle[2] = {turn[0] * 31.5 - turn[1] * 31.5 + x + 0.5,
+                              turn[1] * 31.5 + turn[0] * 31.5 + y + 0.5};
+    ck_assert_float_eq_tol(map.area.x + map.area.w / 2, (float)middle[0], 1e-3f);
+    ck_assert_float_eq_tol(map.area.y + map.area.h / 2, (float)middle[1], 1e-3f);
+    double sum = 0;
+    for (int i = 0; i < map.height * map.width; i++)
+        sum += (double)map.values[i] / (map.height * map.width);
+    ck_assert_double_eq_tol(sum + (double)map.bias, (double)r.logit, 1e-3);
+    /* Drawn are exactly the pixels inside the turned square. */
+    for (int i = 0; i < map.height * map.width; i++)
+        ((float *)(uintptr_t)map.values)[i] = 1;
+    assert_status(ef_heatmap_draw(&map, &img, 1, 1, NULL, &drawn, &err), EF_OK, &err);
+    int inside = 0;
+    for (int row = 0; row < img.height; row++)
+        for (int column = 0; column < img.width; column++) {
+            const double dx = column + 0.5 - middle[0], dy = row + 0.5 - middle[1];
+            const double along = (turn[0] * dx + turn[1] * dy) / scale,
+                         across = (turn[0] * dy - turn[1] * dx) / scale;
+            const double out = fmax(fabs(along), fabs(across)) - 32 * scale;
+            const uint8_t *px = drawn.pixels + row * drawn.stride + column * 3;
+            const bool red = px[0] == 202 && px[1] == 0 && px[2] == 32;
+            if (fabs(out) > 1e-3)
+                ck_assert_int_eq(red, out < 0);
+            inside += red;
+        }
+    ck_assert_int_gt(inside, 500);
+    ef_image_free(&drawn);
+    ef_heatmap_free(&map);
+    ef_classifier_free(c);
+    ef_model_free(m);
 }
 END_TEST
 
@@ -308,6 +389,7 @@ int main(void)
     tcase_add_test(t, default_detector);
     tcase_add_test(t, classifies_the_largest_face);
     tcase_add_test(t, landmarks_align_for_a_model_with_a_template);
+    tcase_add_test(t, the_heat_map_of_an_aligned_face_is_turned);
     tcase_add_test(t, no_face_is_its_own_outcome);
     suite_add_tcase(s, t);
     return run_suite(s);

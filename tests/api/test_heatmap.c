@@ -179,7 +179,7 @@ END_TEST
 
 static ef_heatmap map_of(float *values, int h, int w, ef_box area)
 {
-    return (ef_heatmap){values, h, w, 0, area, NULL};
+    return (ef_heatmap){values, h, w, 0, area, NULL, 0};
 }
 
 START_TEST(drawing_follows_sign_and_strength)

@@ -109,6 +109,14 @@ START_TEST(the_third_place)
     ck_assert_double_eq(i.rate, 15);
     ck_assert_str_eq(model_of(p, 0).crop, "large");
     ck_assert_str_eq(model_of(p, 1).crop, "small");
+    ck_assert_uint_eq(i.detect_every, 3);
+    ck_assert_uint_eq(i.least_found, 7);
+    static const ef_turns turns[] = {{8, 5, 1}, {8, 80, 16}, {28, 1 | 1 << 14, 1}};
+    for (size_t k = 0; k < 3; k++) {
+        const ef_turns t = model_of(p, k).turns;
+        ck_assert(t.period == turns[k].period && t.take == turns[k].take &&
+                  t.mirror == turns[k].mirror);
+    }
     ef_pipeline_free(p);
 }
 END_TEST
@@ -213,11 +221,12 @@ START_TEST(every_key)
         "0.9\nshrink_by = 0.5\ntemperature = 2\nclip = 0.03\nthresholds = "
         "0.25,0.75\nfaces = mean\nmodels = mean-logit\n[detector]\nkind = mtcnn\nscale = "
         "0.25\nthresholds = 0.1,0.2,0.3\nmin_face = 30\nfactor = 0.5\nscore = "
-        "0.9\nleast_area = 0.25\nmax_faces = 4\n[frames]\nchoose = rate\ncount = "
+        "0.9\nleast_area = 0.25\nmax_faces = 4\nevery = 5\nleast_found = "
+        "6\n[frames]\nchoose = rate\ncount = "
         "5\nevery "
         "= 6\nfirst = 7\nrate = 12.5\nper_face = 8\nmax_scores = 9\n[model one]\nfile = "
         "a/b.c/d_e-F9\ncrop = c\nweight = 2.5\ntemperature = 1.5\nshrink = 1\nflip = "
-        "1\n" CROP "[model]\nfile = x");
+        "1\nturns = 64:0m,2,63m\n" CROP "[model]\nfile = x");
     const ef_pipeline_info i = info_of(p);
     const ef_rule *r = ef_pipeline_rule(p);
     ck_assert_str_eq(i.name, "\xc3\xa4 # not a comment");
@@ -235,6 +244,8 @@ START_TEST(every_key)
     ck_assert_double_eq(i.rate, 12.5);
     ck_assert_uint_eq(i.per_face, 8);
     ck_assert_uint_eq(i.max_scores, 9);
+    ck_assert_uint_eq(i.detect_every, 5);
+    ck_assert_uint_eq(i.least_found, 6);
     const double reals[] = {
         r->high,        r->low,       r->high_divisor, r->high_least, r->low_share,
         r->gamma,       r->margin,    r->weight_floor, r->share,      r->face_sure,
@@ -256,6 +267,11 @@ START_TEST(every_key)
     ck_assert_str_eq(model_of(p, 0).file, "a/b.c/d_e-F9");
     ck_assert_str_eq(model_of(p, 0).crop, "c");
     ck_assert_int_eq(model_of(p, 0).flip, 1);
+    const ef_turns turns = model_of(p, 0).turns;
+    ck_assert_uint_eq(turns.period, 64);
+    ck_assert(turns.take == (5 | (uint64_t)1 << 63));
+    ck_assert(turns.mirror == (1 | (uint64_t)1 << 63));
+    ck_assert_uint_eq(model_of(p, 1).turns.period, 0);
     ck_assert_int_eq(model_of(p, 1).flip, -1);
     ck_assert_str_eq(model_of(p, 1).name, "");
     ck_assert_ptr_null(model_of(p, 1).crop);
@@ -316,6 +332,18 @@ static const struct refusal {
     {HEAD "[model]\nweight = 0\n", 6, "allowed", EF_E_FORMAT},
     {HEAD "[model]\nshrink = 2\n", 6, "0 or 1", EF_E_FORMAT},
     {HEAD "[model]\nflip = yes\n", 6, "0 or 1", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8:\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8:1,\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8:m\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8:1mm\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8:8\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8:2,1\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 8:1,1\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 0:0\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[model]\nturns = 65:0\n", 6, "PERIOD:PLACE", EF_E_FORMAT},
+    {HEAD "[detector]\nevery = 17\n", 6, "allowed", EF_E_FORMAT},
+    {HEAD "[detector]\nleast_found = 0\n", 6, "allowed", EF_E_FORMAT},
     {HEAD REST "[model]\nfile = m\ncrop = d\n[rule]\nkind = mean-prob\n" CROP, 9,
      "no [crop d]", EF_E_FORMAT},
     {HEAD "[rule]\nhigh = 0.5\nkind = group\n", 7, "first key", EF_E_FORMAT},
