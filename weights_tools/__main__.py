@@ -102,6 +102,13 @@ _CALIBRATE_EXAMPLES = """examples:
       -o calibrated.safetensors
 """
 
+_COMPARE_EXAMPLES = """examples:
+  # two models on the same pictures, and both together as a pipeline would have them
+  python3 -m weights_tools evaluate photos --model a.safetensors --json a.json
+  python3 -m weights_tools evaluate photos --model b.safetensors --json b.json
+  python3 -m weights_tools compare a.json b.json
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """Help that starts with examples; usage errors end with code 1, not argparse's 2."""
@@ -556,6 +563,27 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_with_evaluation("run_calibrate"))
 
 
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="compare models by their evaluations, alone and together",
+        description="Prints the AUC of every model in every cell, of all models together, and "
+        "the\ndifferences from the first, with intervals of paired data. Needs the packages of\n"
+        "requirements-evaluate.txt.",
+        examples=_COMPARE_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("reports", type=Path, nargs="+", metavar="FILE", help="what evaluate --json wrote")
+    add(
+        "--how",
+        choices=("mean-logit", "mean-prob"),
+        default="mean-logit",
+        help="what all together are: the mean of log-odds (default) or of probabilities",
+    )
+    add("--bootstrap", type=_rounds, default=1000, metavar="N", help="resamples (default: 1000)")
+    parser.set_defaults(run=_with_evaluation("run_compare"))
+
+
 def _count(text: str) -> int:
     return _integers(1, 0, 10**9)(text)[0]
 
@@ -650,6 +678,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_evaluate(commands)
     _add_calibrate(commands)
+    _add_compare(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The subcommands `evaluate` and `calibrate`.
+"""The subcommands `evaluate`, `calibrate` and `compare`.
 
 Called by weights_tools.__main__, which imports this module only when one of them runs: it is the
 door to the packages of requirements-evaluate.txt.
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..engine import EngineError, Library, find_library
 from ..errors import InputRefused
 from ..model_file import Metadata, read_model
-from . import bench, calibration, control, report, scoring
+from . import bench, calibration, compare, control, report, scoring
 from .alterations import LEVELS, TABLE, cells
 from .metrics import Estimate
 from .pictures import Found, Picture, Preparation, find, limited
@@ -176,6 +176,13 @@ def run_calibrate(args: argparse.Namespace) -> int:
     digest = calibration.write(args.model, args.out, fitted, " and ".join(parts), args.model_name)
     print(_calibration_text(fitted, meta, int(np.isnan(logits).sum()), len(logits)))
     print(f"wrote        {args.out} ({digest})")
+    return DONE
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """The subcommand `compare`; returns the exit code."""
+    members = [compare.read(path) for path in args.reports]
+    print(compare.as_text(compare.rows(members, args.how, args.bootstrap)))
     return DONE
 
 

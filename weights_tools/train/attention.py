@@ -73,6 +73,11 @@ def box_of(where: torch.Tensor, padding: float) -> tuple[int, int, int, int]:
     return ends[0], ends[1], ends[2], ends[3]
 
 
+def enlarged(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A picture [1, 3, h, w] brought to `size`, the corners' centres on the corners: [3, ...]."""
+    return functional.interpolate(picture, size=size, mode="bilinear", align_corners=True)[0]
+
+
 def crop(pictures: torch.Tensor, maps: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """The pictures with a part of each enlarged to the whole size."""
     size = (pictures.shape[2], pictures.shape[3])
@@ -81,12 +86,7 @@ def crop(pictures: torch.Tensor, maps: torch.Tensor, generator: torch.Generator)
     result = torch.empty_like(pictures)
     for i in range(len(pictures)):
         top, bottom, left, right = box_of(where[i], CROP_PADDING)
-        result[i] = functional.interpolate(
-            pictures[i : i + 1, :, top:bottom, left:right],
-            size=size,
-            mode="bilinear",
-            align_corners=True,
-        )[0]
+        result[i] = enlarged(pictures[i : i + 1, :, top:bottom, left:right], size)
     return result
 
 

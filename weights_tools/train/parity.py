@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..engine import EngineError, Library, find_library
+from ..model_file import read_model
 from .augment import face_crop
 from .loop import logits
 from .measure import network_of
@@ -26,12 +27,13 @@ def compare(weights: Path, name: str, model: Path, pictures: list[Path]) -> floa
     """Print the differences of both programs' probabilities; returns the largest.
 
     Temperature is left out: both probabilities are the sigmoid of the logit. Pictures without a
-    face are counted and skipped.
+    face are counted and skipped. A model that looks twice (`dfnet.look`) is compared so.
     """
     place = find_library()
     if place is None:
         raise EngineError(-3, "libdfnet was not found; build it with ./dev build")
     library, network = Library(place), network_of(weights, name)
+    twice = bool(read_model(model)[2].look)
     detector = library.load_detector()
     files = sorted(f for p in pictures for f in (p.iterdir() if p.is_dir() else [p]))
     differences, faceless = [], 0
@@ -42,7 +44,7 @@ def compare(weights: Path, name: str, model: Path, pictures: list[Path]) -> floa
                 faceless += 1
                 continue
             crop = face_crop(read_picture(file), np.array(theirs.box), 224)
-            own = float(logits(network, crop[None], flip=True)[0])
+            own = float(logits(network, crop[None], flip=True, twice=twice)[0])
             gap = abs(1 / (1 + np.exp(-own)) - 1 / (1 + np.exp(-theirs.logit)))
             differences.append((float(gap), file))
     if not differences:

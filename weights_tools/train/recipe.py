@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..arch import MAX_MAPS
+
 
 class RecipeError(ValueError):
     """A recipe that cannot be followed; the message names the key."""
@@ -36,7 +38,11 @@ class Phase:
 @dataclass(frozen=True)
 class Recipe:
     """See the fields; `pairs` is the number of real-fake pairs of a batch; `validate_every` 0
-    is never."""
+    is never. `attention` is the share of batches with a second, cropped or dropped pass.
+
+    `maps` above 0 makes the network a WS-DAN (wsdan.py) with so many attention maps; `centre` is
+    then the weight of the loss that draws a class together, `head_rate` the classifier's
+    learning rate in parts of the others'."""
 
     name: str
     phases: tuple[Phase, ...]
@@ -54,6 +60,9 @@ class Recipe:
     mixup: float = 0.0
     attention: float = 0.0
     attention_maps: int = 8
+    maps: int = 0
+    centre: float = 1.0
+    head_rate: float = 1.0
     validate_every: int = 400
     kinds: dict[str, float] = field(default_factory=dict)
     reals: dict[str, float] = field(default_factory=dict)
@@ -93,6 +102,8 @@ def parse(text: str) -> Recipe:
     recipe = Recipe(phases=made, **table)
     if not recipe.kinds or min(recipe.kinds.values()) < 0 or not sum(recipe.kinds.values()):
         raise RecipeError("kinds: no share is above 0, or one is below")
+    if not 0 <= recipe.maps <= MAX_MAPS:
+        raise RecipeError(f"maps: is {recipe.maps}, allowed are 0 to {MAX_MAPS}")
     for phase in made:
         if phase.size % 32 or not 64 <= phase.size <= 512 or phase.steps < 1:
             raise RecipeError("phases: size is a multiple of 32, 64 to 512, and steps 1 or more")
