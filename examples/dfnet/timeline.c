@@ -214,6 +214,40 @@ static void print_label(FILE *f, const struct timeline *t, const ef_video_track 
             gaps == 1 ? "" : "s", t->real_below, t->fake_from);
 }
 
+/* Faces whose points lie between two heights, at the end where the words stand. */
+static size_t crossed(const struct timeline *t, const ef_video_track *track, int left,
+                      double y0, double y1)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < track->nfaces; i++) {
+        const double x = x_of(t, track->faces[i].seconds);
+        const double y = y_of(track->faces[i].fake);
+        n += (left ? x < 0.3 * WIDE : x > 0.7 * WIDE) && y > y0 && y < y1;
+    }
+    return n;
+}
+
+/* The words of a threshold stand on its outer side, unless the curve is there and not on
+ * the inner one; only where that is wide enough for both. Where the person comes late
+ * they stand at the left, where no curve is. */
+static void print_thresholds(FILE *f, const struct timeline *t,
+                             const ef_video_track *track)
+{
+    const int left = x_of(t, track->faces->seconds) > 0.2 * WIDE;
+    const char *end = left ? "x=\"4\"" : "x=\"100%\" text-anchor=\"end\"";
+    const double lines[2] = {y_of(t->fake_from), y_of(t->real_below)};
+    for (int i = 0; i < 2; i++) {
+        const double y = lines[i];
+        const size_t above = crossed(t, track, left, y - 18, y);
+        const size_t below = crossed(t, track, left, y, y + 18);
+        const int turned =
+            lines[1] - lines[0] > 40 && (i ? above < below : below < above);
+        fprintf(f, "<text class=\"%s\" %s y=\"%.1f\">%s %.4g</text>", i ? "real" : "fake",
+                end, TOP + y + (i == turned ? -4 : 13), i ? "real &lt;" : "fake &#8805;",
+                i ? t->real_below : t->fake_from);
+    }
+}
+
 void timeline_print(FILE *f, const struct timeline *t, const ef_video_track *track,
                     size_t person)
 {
@@ -230,15 +264,7 @@ void timeline_print(FILE *f, const struct timeline *t, const ef_video_track *tra
             "<text x=\"-6\" y=\"%d\" text-anchor=\"end\">100 %%</text>"
             "<text x=\"-6\" y=\"%d\" text-anchor=\"end\">0 %%</text>",
             TOP + 8, TOP + HIGH);
-    /* Above its line and below it, so that they never meet; where the person comes late,
-     * at the left, where no curve is. */
-    const int left = x_of(t, track->faces->seconds) > 0.2 * WIDE;
-    const char *end = left ? "x=\"4\"" : "x=\"100%\" text-anchor=\"end\"";
-    fprintf(f,
-            "<text class=\"fake\" %s y=\"%.1f\">fake &#8805; %.4g</text>"
-            "<text class=\"real\" %s y=\"%.1f\">real &lt; %.4g</text>",
-            end, TOP + y_of(t->fake_from) - 4, t->fake_from, end,
-            TOP + y_of(t->real_below) + 13, t->real_below);
+    print_thresholds(f, t, track);
     for (size_t i = 0; i < t->nmarks; i++)
         fprintf(f,
                 "<text class=\"letter\" x=\"%.2f%%\" y=\"12\" "
