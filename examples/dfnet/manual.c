@@ -28,6 +28,8 @@ static const struct {
     {"find . -name '*.jpg' -print0 | dfnet classify -0 --files-from - --csv",
      "a list of names"},
     {"dfnet classify --report report.html photos/", "a page to read"},
+    {"dfnet classify --frames time:5 --report report.html clip.mp4",
+     "each person's score over time"},
     {"dfnet classify --pipeline selimsef.pipeline a.png", "as a published system does"},
     {"dfnet classify --fail-if 'fake>=0.9' -q *.jpg", "exit code 10 in a script"},
 };
