@@ -173,8 +173,7 @@ static void csv(const char *path, const struct clip *c, const char *heatmap)
 
 /* ---- times ------------------------------------------------------------------------- */
 
-/* The parts run at the same time, on several threads: their sum is no wall time, and
- * shares are of that sum. */
+/* The parts are processor time and run on several threads: shares are of their sum. */
 static void say_times(const char *path, const struct clip *c)
 {
     const double parts[3] = {c->cpu_seconds, c->result.detect_seconds,

@@ -980,7 +980,7 @@ typedef struct ef_video_result {
     const ef_video_track *tracks; /* [ntracks], by first frame                          */
     size_t ntracks;
     size_t dropped; /* tracks that least_found left out                                 */
-    double detect_seconds, score_seconds; /* of all threads, spent on faces and scores  */
+    double detect_seconds, score_seconds; /* processor time spent on faces, on scores   */
     uint64_t lacking; /* bit i: model number i gave no score of any track               */
 } ef_video_result;
 

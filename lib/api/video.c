@@ -534,7 +534,7 @@ static void look(ef_video *v, struct dfn_video_member *m, struct dfn_slot *s)
     size_t n = 1;
     s->state = DFN_SLOT_LOOKING;
     dfn_crew_unlock(v->crew);
-    const uint64_t begin = dfn_now_ns();
+    const uint64_t begin = dfn_thread_ns();
     if (m->detector) {
         st = ef_detect_faces(m->detector, &s->img, s->found, DFN_LOOK_FACES, &n, &err);
         n = n < DFN_LOOK_FACES ? n : DFN_LOOK_FACES;
@@ -545,7 +545,7 @@ static void look(ef_video *v, struct dfn_video_member *m, struct dfn_slot *s)
         s->found[0].box = (ef_box){0, 0, (float)s->img.width, (float)s->img.height};
         s->found[0].score = 1;
     }
-    const uint64_t end = dfn_now_ns();
+    const uint64_t end = dfn_thread_ns();
     dfn_crew_lock(v->crew);
     v->detect_ns += end - begin;
     if (st)

@@ -194,9 +194,9 @@ static ef_status run_timed(ef_video *v, const struct dfn_video_member *m, size_t
     ef_error err = {EF_OK, 0, "", ""};
     dfn_crew_unlock(v->crew);
     const int saved = errno; /* log() may touch it */
-    const uint64_t begin = dfn_now_ns();
+    const uint64_t begin = dfn_thread_ns();
     const ef_status st = run_batch(v, m, model, mirror, b, &err);
-    const uint64_t end = dfn_now_ns();
+    const uint64_t end = dfn_thread_ns();
     errno = saved;
     dfn_crew_lock(v->crew);
     v->score_ns += end - begin;
