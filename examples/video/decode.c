@@ -218,7 +218,8 @@ static int by_value(const void *a, const void *b)
 static size_t once_each(int64_t *values, size_t n)
 {
     size_t kept = 0;
-    qsort(values, n, sizeof *values, by_value);
+    if (n)
+        qsort(values, n, sizeof *values, by_value);
     for (size_t i = 0; i < n; i++)
         if (!kept || values[i] != values[kept - 1])
             values[kept++] = values[i];
