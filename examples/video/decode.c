@@ -23,6 +23,8 @@
 #define IO_BLOCK 65536
 #define PROBE_BYTES 65536
 #define NONE UINT64_MAX
+/* Less than the protocol allows (protocol.c). */
+#define MOST_SECONDS 999999999.0
 
 struct decoder {
     struct choice choice;
@@ -231,6 +233,12 @@ static int64_t time_of(const AVPacket *p)
     return p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
 }
 
+static double seconds_of(const struct decoder *d, int64_t time)
+{
+    /* Times of a damaged file may be further apart than an integer can say. */
+    return ((double)time - (double)d->times[0]) * av_q2d(d->stream->time_base);
+}
+
 static void read_times(struct decoder *d)
 {
     AVPacket *packet = d->packet;
@@ -258,6 +266,9 @@ static void read_times(struct decoder *d)
         fail(d, VIDEO_DAMAGED, "its video has no frames");
     d->ntimes = once_each(d->times, d->ntimes);
     d->nkeys = once_each(d->keys, d->nkeys);
+    /* A span of more than thirty years is damage: then frames are counted, too. */
+    if (d->ranked && !(seconds_of(d, d->times[d->ntimes - 1]) < MOST_SECONDS))
+        d->ranked = 0;
 }
 
 /* Seconds that the header promises for this stream; 0: nothing. */
@@ -281,9 +292,7 @@ static void look_for_loss(struct decoder *d)
 {
     const uint64_t claimed =
         d->stream->nb_frames > 0 ? (uint64_t)d->stream->nb_frames : 0;
-    const double unit = av_q2d(d->stream->time_base);
-    const double length =
-        d->ranked ? (double)(d->times[d->ntimes - 1] - d->times[0]) * unit : 0;
+    const double length = d->ranked ? seconds_of(d, d->times[d->ntimes - 1]) : 0;
     const double frame = d->fps > 0 ? 1 / d->fps : 0;
     const double missing = d->ranked ? promised(d) - length - frame : 0;
     if (claimed > d->packets || (missing > 0.5 && missing > 2 * frame))
@@ -293,11 +302,6 @@ static void look_for_loss(struct decoder *d)
 static uint64_t total(const struct decoder *d)
 {
     return d->ranked ? d->ntimes : d->packets;
-}
-
-static double seconds_of(const struct decoder *d, int64_t time)
-{
-    return (double)(time - d->times[0]) * av_q2d(d->stream->time_base);
 }
 
 /* Place of the first time that is not before t. */
@@ -463,7 +467,7 @@ static void take_frame(struct decoder *d, const AVFrame *f)
 {
     const int64_t t = f->best_effort_timestamp;
     uint64_t index = d->decoded++;
-    double seconds = d->fps > 0 ? (double)index / d->fps : 0;
+    double seconds = d->fps > 0 ? fmin((double)index / d->fps, MOST_SECONDS) : 0;
     if ((f->flags & AV_FRAME_FLAG_CORRUPT) || f->decode_error_flags)
         d->partial = "parts of it are damaged";
     if (d->ranked && t != AV_NOPTS_VALUE) {
@@ -615,8 +619,10 @@ void decoder_run(struct decoder *d)
     open_codec(d);
     const uint64_t most = choose_most(&d->choice), n = total(d);
     const double length =
-        d->ranked ? seconds_of(d, d->times[d->ntimes - 1]) + (d->fps > 0 ? 1 / d->fps : 0)
-                  : 0;
+        d->ranked
+            ? fmin(seconds_of(d, d->times[d->ntimes - 1]) + (d->fps > 0 ? 1 / d->fps : 0),
+                   MOST_SECONDS)
+            : 0;
     const struct video_message start = {
         .kind = VIDEO_START,
         .width = (uint32_t)(lies(d) ? d->codec->height : d->codec->width),
