@@ -80,8 +80,10 @@ static void arrange(const ef_video *v, struct tally *t, size_t ntracks, size_t *
 static ef_status combine(const ef_video *v, const ef_score *s, size_t n, ef_combined *c,
                          ef_error *err)
 {
+    /* Without a face there is nothing, not even room. */
+    ef_score *room = v->work ? v->work + v->nfaces * v->nmodels : NULL;
     ef_combined_init(c, sizeof *c);
-    return ef_combine(&v->rule, s, n, v->work + v->nfaces * v->nmodels, c, err);
+    return ef_combine(&v->rule, s, n, room, c, err);
 }
 
 /* One face of a track to *f, and its *n scores, renumbered, to s. */
