@@ -1,5 +1,5 @@
-/* decode.h - bytes of a video to messages of protocol.h, by FFmpeg's libraries: the inside
- * of the child, and the only file that sees them. child.c runs it on standard input,
+/* decode.h - bytes of a video to messages of protocol.h, by FFmpeg's libraries: the
+ * inside of the child; decode.c alone sees them. child.c runs it on standard input,
  * tests/fuzz/fuzz_decode.c on bytes in memory. */
 #ifndef DFNET_EXAMPLES_VIDEO_DECODE_H
 #define DFNET_EXAMPLES_VIDEO_DECODE_H
