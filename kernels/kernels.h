@@ -60,10 +60,10 @@ struct dfn_dwconv_args {
 
 /* pointwise: 1x1 convolution, a matrix product over pixels.
  *   out[m][o] = act(bias[o] + sum over i of in[m][i] * w[o][i]) + residual[m][o]
- * With a gate (squeeze-excite's), the pixels asked for are first overwritten in place:
- *   in[m][i] = in[m][i] * gate[m / pixels][i]
- * which saves a pass over the widest tensors of the network. An item is a pixel:
- * n * pixels items. residual may be NULL. */
+ * With a gate (squeeze-excite's), in[m][i] * gate[m / pixels][i] takes the place of
+ * in[m][i], which saves a pass over the widest tensors of the network: a kernel either
+ * overwrites the pixels asked for with it first, or multiplies weights instead. An item
+ * is a pixel: n * pixels items. residual may be NULL. */
 struct dfn_pointwise_args {
     const float *in;       /* [m][cin]                                                  */
     const float *weight;   /* packed                                                    */

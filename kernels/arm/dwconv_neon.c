@@ -87,7 +87,6 @@ DFN_INLINE void full_channels(const struct dfn_dw_tile *t, const int k, const in
 {
     const int high = (DFN_DW_Y - 1) * s + k, wide = (DFN_DW_X - 1) * s + k;
     const bool summed = t->sums != NULL;
-    const size_t end = t->c / DFN_VL * DFN_VL;
     struct rows at = {.bias = t->bias};
     distances(at.in_at, wide, t->c);
     distances(at.at, k > DFN_DW_X ? k : DFN_DW_X, t->all);
@@ -99,7 +98,7 @@ DFN_INLINE void full_channels(const struct dfn_dw_tile *t, const int k, const in
         at.out[y] = t->out + (size_t)y * t->out_row;
         at.sums[y] = summed ? t->sums + (size_t)y * t->all : NULL;
     }
-    for (size_t ch = 0; ch < end; ch += DFN_VL) {
+    for (size_t ch = 0; ch < t->n; ch += DFN_VL) {
         full_vector(&at, summed, k, s, act);
         for (int i = 0; i < high; i++)
             at.in[i] += DFN_VL;

@@ -20,6 +20,24 @@ DFN_INLINE void dfn_finish_store(const struct dfn_finish *f, float *out, dfn_vec
         vec_store_upto(out, x, lanes);
 }
 
+/* The same for a whole tile that no residual is added to: out = act(acc + bias), act a
+ * constant. */
+DFN_INLINE void dfn_finish_whole(const struct dfn_finish *f,
+                                 float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels,
+                                 const enum dfn_act act)
+{
+    dfn_vec bias[DFN_TILE_COLUMNS / DFN_VL];
+    float *out = f->out;
+#pragma GCC unroll 4
+    for (int j = 0; j < DFN_TILE_COLUMNS / DFN_VL; j++)
+        bias[j] = vec_load(f->bias + j * DFN_VL);
+    for (int r = 0; r < pixels; r++, out += f->cout)
+#pragma GCC unroll 4
+        for (int j = 0; j < DFN_TILE_COLUMNS / DFN_VL; j++)
+            vec_store(out + j * DFN_VL,
+                      vec_act(act, vec_add(vec_load(acc[r] + j * DFN_VL), bias[j])));
+}
+
 /* act and leaky are constants at every call. */
 DFN_INLINE void dfn_finish_as(const struct dfn_finish *f,
                               float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels,
@@ -52,7 +70,10 @@ static void dfn_tile_finish(const struct dfn_finish *f,
 {
     switch (f->act) {
     case DFN_ACT_SWISH:
-        dfn_finish_as(f, acc, pixels, DFN_ACT_SWISH, false);
+        if (f->columns == DFN_TILE_COLUMNS && !f->residual)
+            dfn_finish_whole(f, acc, pixels, DFN_ACT_SWISH);
+        else
+            dfn_finish_as(f, acc, pixels, DFN_ACT_SWISH, false);
         break;
     case DFN_ACT_RELU6:
         dfn_finish_as(f, acc, pixels, DFN_ACT_RELU6, false);

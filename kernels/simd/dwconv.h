@@ -38,7 +38,8 @@ struct dfn_dw_tile {
     const float *bias;   /* [c]                                                         */
     float *out;          /* [ny rows][nx][c]                                            */
     float *sums;         /* [ny][c], or NULL                                            */
-    size_t c, in_row;    /* channels; floats from row to row of in                      */
+    size_t n;            /* channels to compute, whole vectors unless c < DFN_VL        */
+    size_t c, in_row;    /* floats from pixel to pixel, row to row of in                */
     size_t all, out_row; /* floats from pixel to pixel, row to row of out               */
     unsigned rows, cols; /* bit i: row or pixel i of the window exists            */
     int nx, ny;          /* outputs that exist                                    */
@@ -206,20 +207,19 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, const int 
     dfn_dw_end_held(t, held, ch, DFN_VL, ny);
 }
 
-/* The channels of one tile that fill vectors. */
+/* The channels of one tile, in vectors. */
 DFN_INLINE void dfn_dw_tile(const struct dfn_dw_tile *t, const int k, const int s,
                             const int ny, const enum dfn_dw_mode mode)
 {
-    for (size_t ch = 0; ch + DFN_VL <= t->c; ch += DFN_VL)
+    for (size_t ch = 0; ch < t->n; ch += DFN_VL)
         dfn_dw_vector(t, ch, k, s, ny, mode);
 }
 
-/* The channels that do not: rarely any, so short code. */
-static void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int s)
+/* Fewer channels than a vector has: only in tests, so short code. */
+static void dfn_dw_few(const struct dfn_dw_tile *t, const int k, const int s)
 {
-    const size_t ch = t->c / DFN_VL * DFN_VL;
-    const int n = (int)(t->c - ch);
-    const dfn_vec bias = vec_load_n(t->bias + ch, n);
+    const int n = (int)t->n;
+    const dfn_vec bias = vec_load_n(t->bias, n);
     for (int oy = 0; oy < t->ny; oy++) {
         float held[DFN_DW_X * DFN_VL];
         for (int ox = 0; ox < t->nx; ox++) {
@@ -229,9 +229,8 @@ static void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int
                     const int i = oy * s + ky, j = ox * s + kx;
                     if (!(t->rows >> i & t->cols >> j & 1))
                         continue;
-                    const float *x =
-                        t->in + (size_t)i * t->in_row + (size_t)j * t->c + ch;
-                    const float *w = t->weight + (size_t)(ky * k + kx) * t->all + ch;
+                    const float *x = t->in + (size_t)i * t->in_row + (size_t)j * t->c;
+                    const float *w = t->weight + (size_t)(ky * k + kx) * t->all;
                     sum = vec_fma(vec_load_n(x, n), vec_load_n(w, n), sum);
                 }
             vec_store(held + ox * DFN_VL, sum);
@@ -239,7 +238,7 @@ static void dfn_dw_tile_tail(const struct dfn_dw_tile *t, const int k, const int
         struct dfn_dw_tile row = *t;
         row.out += (size_t)oy * t->out_row;
         row.sums = t->sums ? t->sums + (size_t)oy * t->all : NULL;
-        dfn_dw_end_held(&row, held, ch, n, 1);
+        dfn_dw_end_held(&row, held, 0, n, 1);
     }
 }
 
@@ -259,7 +258,7 @@ enum dfn_dw_form {
     DFN_DW_FULL,   /* all of it                                                         */
     DFN_DW_CUT,    /* two rows of outputs, cut as the masks say                         */
     DFN_DW_SINGLE, /* one row of outputs, cut as the masks say                          */
-    DFN_DW_REST    /* its last channels                                                 */
+    DFN_DW_FEW     /* less than a vector of channels                                    */
 };
 
 DFN_INLINE void dfn_dw_tile_of(const struct dfn_dw_tile *t, enum dfn_dw_form form,
@@ -275,8 +274,8 @@ DFN_INLINE void dfn_dw_tile_of(const struct dfn_dw_tile *t, enum dfn_dw_form for
     case DFN_DW_SINGLE:
         dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);
         break;
-    case DFN_DW_REST:
-        dfn_dw_tile_tail(t, k, s);
+    case DFN_DW_FEW:
+        dfn_dw_few(t, k, s);
         break;
     }
 }
@@ -303,6 +302,29 @@ static void dfn_dw_k5_s2(const struct dfn_dw_tile *t, enum dfn_dw_form form)
     dfn_dw_tile_of(t, form, 5, 2);
 }
 
+/* The channels that do not fill a vector, in one that ends with the last channel: what
+ * channels that have been done before add to their sums is taken back. */
+static void dfn_dw_rest(dfn_dw_fn *fn, const struct dfn_dw_tile *whole,
+                        enum dfn_dw_form form)
+{
+    const size_t first = whole->c - DFN_VL, done = DFN_VL - whole->c % DFN_VL;
+    struct dfn_dw_tile t = *whole;
+    float kept[DFN_DW_Y][DFN_VL];
+    t.n = DFN_VL;
+    t.in += first;
+    t.weight += first;
+    t.bias += first;
+    t.out += first;
+    if (t.sums) {
+        t.sums += first;
+        for (int y = 0; y < t.ny; y++)
+            memcpy(kept[y], t.sums + (size_t)y * t.all, done * sizeof(float));
+    }
+    fn(&t, form);
+    for (int y = 0; t.sums && y < t.ny; y++)
+        memcpy(t.sums + (size_t)y * t.all, kept[y], done * sizeof(float));
+}
+
 /* Bits of the places first..first+n-1 that lie in 0..size-1. */
 static unsigned dfn_dw_inside(int first, int n, int size)
 {
@@ -326,6 +348,7 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
     struct dfn_dw_tile t = {.weight = a->weight,
                             .bias = a->bias,
                             .sums = sums,
+                            .n = (size_t)(c < DFN_VL ? c : c / DFN_VL * DFN_VL),
                             .c = (size_t)c,
                             .in_row = (size_t)a->w * (size_t)c,
                             .all = (size_t)all,
@@ -344,11 +367,13 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
         t.out = out + (ptrdiff_t)x * all;
         const bool inner =
             t.rows == all_rows && t.nx == DFN_DW_X && t.cols == (1u << wide) - 1;
-        fn(&t, inner && ny == DFN_DW_Y ? DFN_DW_FULL
-               : ny == 1               ? DFN_DW_SINGLE
-                                       : DFN_DW_CUT);
-        if (t.c % DFN_VL)
-            fn(&t, DFN_DW_REST);
+        const enum dfn_dw_form form = t.c < DFN_VL              ? DFN_DW_FEW
+                                      : inner && ny == DFN_DW_Y ? DFN_DW_FULL
+                                      : ny == 1                 ? DFN_DW_SINGLE
+                                                                : DFN_DW_CUT;
+        fn(&t, form);
+        if (t.n < t.c)
+            dfn_dw_rest(fn, &t, form);
     }
 }
 

@@ -53,6 +53,8 @@
 #else
 #define DFN_PW_BIASED 0
 #endif
+/* Floats of a group's weights that may be multiplied by a gate, on the stack. */
+#define DFN_PW_GATED 16384
 /* No tile has more sums than the machine has registers. */
 #define DFN_PW_MOST (DFN_VREGS * DFN_VL)
 
@@ -71,7 +73,7 @@ struct dfn_pw_place {
     const float *residual; /* [rows][cout]                                              */
     float *out;            /* [rows][cout]                                              */
     const float *ahead;    /* cin lines of memory to fetch meanwhile: the weights of the
-                              next group, a piece for each tile                         */
+                              next group, a piece for each tile, or the next tile's in  */
 };
 
 /* The weights of vector j of a group for input channel i. */
@@ -287,24 +289,34 @@ static size_t dfn_pw_height(const unsigned char *heights, size_t n)
     return best;
 }
 
-/* The pixels first..last-1 for cols vectors of columns from o on. */
-static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, size_t last,
-                           size_t o, int cols)
+/* Whether a gate goes into the weights, which takes a copy of a group's, instead of into
+ * the pixels: where these are many more. By the shape alone, as bits depend on it. */
+static inline bool dfn_pw_gate_weights(const struct dfn_pointwise_args *a)
+{
+    return a->gate && a->pixels >= 4 * a->cout &&
+           (size_t)a->cin * 3 * DFN_PW_PANEL <= DFN_PW_GATED;
+}
+
+/* The pixels first..last-1 for cols vectors of columns from o on; weight: of the panel
+ * that o is in. */
+static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
+                              size_t last, size_t o, int cols, const float *weight)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
     const size_t whole = o + (size_t)(cols - 1) * DFN_VL;
     const unsigned char *heights = dfn_pw_heights[cols];
     size_t rows = dfn_pw_height(heights, last - first);
-    const struct dfn_pw_group g = {
-        .weight = a->weight + o / DFN_PW_PANEL * cin * DFN_PW_PANEL + o % DFN_PW_PANEL,
-        .bias = a->bias + o,
-        .cin = cin,
-        .cout = cout,
-        .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
-        .act = a->act};
+    const struct dfn_pw_group g = {.weight = weight + o % DFN_PW_PANEL,
+                                   .bias = a->bias + o,
+                                   .cin = cin,
+                                   .cout = cout,
+                                   .last = cout - whole < DFN_VL ? (int)(cout - whole)
+                                                                 : DFN_VL,
+                                   .act = a->act};
 
     const size_t line = cin * DFN_PW_PANEL, next = (size_t)cols * DFN_VL * cin;
-    const bool more = o + (size_t)cols * DFN_VL < cout;
+    const bool gated = dfn_pw_gate_weights(a);
+    const bool more = o + (size_t)cols * DFN_VL < cout && !gated;
     size_t fetched = 0;
     for (size_t m = first; m < last; m += rows) {
         for (; rows > last - m; heights++)
@@ -312,10 +324,39 @@ static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, siz
         const struct dfn_pw_place at = {
             a->in + m * cin, a->residual ? a->residual + m * cout + o : NULL,
             a->out + m * cout + o,
-            more && fetched < next ? g.weight + next + fetched : g.weight};
+            gated                    ? a->in + (m + rows) * cin
+            : more && fetched < next ? g.weight + next + fetched
+                                     : g.weight};
         fetched += line;
         dfn_pw_any_tile(&g, &at, (int)rows, cols);
     }
+}
+
+/* The same with weights of this image's own: times its gate. */
+static void dfn_pw_columns_gated(const struct dfn_pointwise_args *a, size_t first,
+                                 size_t last, size_t o, int cols, const float *weight)
+{
+    float own[DFN_PW_GATED];
+    const size_t cin = (size_t)a->cin;
+    const size_t panels =
+        (o % DFN_PW_PANEL + (size_t)cols * DFN_VL - 1) / DFN_PW_PANEL + 1;
+    const float *gate = a->gate + first / (size_t)a->pixels * cin;
+    float *to = own;
+    for (size_t p = 0; p < panels; p++)
+        for (size_t i = 0; i < cin; i++)
+            for (int j = 0; j < DFN_PW_PANEL; j += DFN_VL, to += DFN_VL, weight += DFN_VL)
+                vec_store(to, vec_mul(vec_load(weight), vec_set1(gate[i])));
+    dfn_pw_columns_by(a, first, last, o, cols, own);
+}
+
+static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, size_t last,
+                           size_t o, int cols)
+{
+    const float *weight = a->weight + o / DFN_PW_PANEL * (size_t)a->cin * DFN_PW_PANEL;
+    if (dfn_pw_gate_weights(a))
+        dfn_pw_columns_gated(a, first, last, o, cols, weight);
+    else
+        dfn_pw_columns_by(a, first, last, o, cols, weight);
 }
 
 #ifndef DFN_PW_COLUMNS_ONLY
@@ -338,7 +379,7 @@ static void dfn_pw_gate(const struct dfn_pointwise_args *a, size_t first, size_t
 /* The pixels first..last-1, one strip, for all columns. */
 static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_t last)
 {
-    if (a->gate)
+    if (a->gate && !dfn_pw_gate_weights(a))
         dfn_pw_gate(a, first, last);
     for (int o = 0, cols; o < a->cout; o += cols * DFN_VL) {
 #ifdef DFN_PW_REST
@@ -354,10 +395,17 @@ static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_
 /* The items first..last-1 of a 1x1 convolution. */
 static void dfn_pointwise(const struct dfn_pointwise_args *a, size_t first, size_t last)
 {
+    const bool gated = dfn_pw_gate_weights(a);
     size_t strip = DFN_PW_STRIP / (size_t)a->cin;
     strip = strip < 56 ? 56 : strip;
-    for (size_t m = first; m < last; m += strip)
-        dfn_pw_strip(a, m, last - m < strip ? last : m + strip);
+    for (size_t m = first, end; m < last; m = end) {
+        end = last - m < strip ? last : m + strip;
+        if (gated) { /* no further than the image goes */
+            const size_t image = m + (size_t)a->pixels - m % (size_t)a->pixels;
+            end = end < image ? end : image;
+        }
+        dfn_pw_strip(a, m, end);
+    }
 }
 
 #endif
