@@ -89,6 +89,11 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
                                          s->w,      s->cin, oh,   ow,     s->cout, s->k,
                                          s->stride, pad,    pad,  s->act, NULL};
         return (size_t)oh;
+    case DFN_OP_CONV3:
+        a->conv = (struct dfn_conv_args){
+            in,       w,       bias, NULL, out, s->h, s->w,         s->cin, s->h - 2,
+            s->w - 2, s->cout, 3,    1,    0,   0,    DFN_ACT_NONE, bias};
+        return (size_t)s->h - 2;
     case DFN_OP_DWCONV:
         a->dwconv =
             (struct dfn_dwconv_args){in, w,  bias, out,       NULL, s->h, s->w,   s->cin,
@@ -138,12 +143,14 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
 
 static bool multiplies(const struct shape *s)
 {
-    return s->op == DFN_OP_CONV || s->op == DFN_OP_DWCONV || s->op == DFN_OP_POINTWISE ||
-           s->op == DFN_OP_FC;
+    return s->op == DFN_OP_CONV || s->op == DFN_OP_CONV3 || s->op == DFN_OP_DWCONV ||
+           s->op == DFN_OP_POINTWISE || s->op == DFN_OP_FC;
 }
 
 static double out_pixels(const struct shape *s)
 {
+    if (s->op == DFN_OP_CONV3)
+        return (double)(s->h - 2) * (s->w - 2);
     return (double)((s->h + s->stride - 1) / s->stride) *
            ((s->w + s->stride - 1) / s->stride);
 }
@@ -154,6 +161,7 @@ static double macs_of(const struct shape *s)
     const double in = (double)s->h * s->w, out = out_pixels(s);
     switch (s->op) {
     case DFN_OP_CONV:
+    case DFN_OP_CONV3:
         return out * s->cin * s->cout * s->k * s->k;
     case DFN_OP_DWCONV:
         return out * s->cin * s->k * s->k;
