@@ -19,7 +19,8 @@ static const char help[] =
     "bench_kernel --json > new.json            for google-benchmark's compare.py\n"
     "\n"
     "bench_kernel [OPTION...] [PART OF KERNEL/LAYER]      one thread\n"
-    "  --net NETS       NET@SIZE, mtcnn or attention, with commas (b0@224,b4@380,mtcnn)\n"
+    "  --net NETS       NET@SIZE, mtcnn, attention or pixels, with commas\n"
+    "                   (b0@224,b4@380,mtcnn)\n"
     "  --cpu LEVEL      ref, avx2, avx512, neon or a mask: kernels that need more are\n"
     "                   left out (default: what the machine has)\n"
     "  --best           only the kernels that dispatch takes at that level\n"
@@ -58,7 +59,96 @@ union args {
     struct dfn_rootnorm_args rootnorm;
     struct dfn_scale_args scale;
     struct dfn_frames_args frames;
+    struct dfn_rowsum_args rowsum;
+    struct dfn_area_args area;
+    struct dfn_taps_args taps;
+    struct dfn_rows_args rows;
 };
+
+/* What kernels of pixels read beside rows: which pixels belong together, and weights. */
+#define MOST_PIXELS 2048
+#define MOST_TAPS 16
+struct pixel_tables {
+    int columns[2 * MOST_PIXELS];
+    int32_t first[MOST_PIXELS];
+    int32_t whole[MOST_PIXELS * MOST_TAPS];
+    float real[MOST_PIXELS * MOST_TAPS];
+    const void *rows[MOST_TAPS];
+};
+
+static bool is_of_pixels(const struct shape *s)
+{
+    return s->op >= DFN_OP_ROWSUM;
+}
+
+/* The w pixels of a row to cout, k taps each; or k rows of w pixels to one. */
+static const struct pixel_tables *tables_of(const struct shape *s, const float *in)
+{
+    static struct pixel_tables t;
+    const bool floats = s->op == DFN_OP_ROWS_FLOAT || s->op == DFN_OP_ROWS_LINEAR;
+    for (int i = 0; i < s->cout; i++) {
+        t.columns[2 * i] = i * s->w / s->cout;
+        t.columns[2 * i + 1] = ((i + 1) * s->w + s->cout - 1) / s->cout;
+        t.first[i] = (int32_t)((int64_t)i * (s->w - s->k) / s->cout);
+    }
+    for (int i = 0; i < s->cout * s->k; i++) {
+        t.whole[i] = (1 << DFN_FRACTION_BITS) / s->k;
+        t.real[i] = 1.0f / (float)s->k;
+    }
+    for (int i = 0; i < s->k; i++)
+        t.rows[i] =
+            (const char *)in + (size_t)i * (size_t)s->w * 3 * (floats ? sizeof *in : 1);
+    return &t;
+}
+
+/* The same as setup(). */
+static size_t setup_pixels(const struct shape *s, union args *a, const float *in,
+                           float *out)
+{
+    const struct pixel_tables *t = tables_of(s, in);
+    const bool fixed = s->op == DFN_OP_TAPS_FIXED || s->op == DFN_OP_ROWS_FIXED;
+    const void *weight = fixed ? (const void *)t->whole : (const void *)t->real;
+    switch (s->op) {
+    case DFN_OP_ROWSUM:
+        a->rowsum = (struct dfn_rowsum_args){t->rows[0], 3 * (ptrdiff_t)s->w,
+                                             (uint32_t *)(void *)out, s->k, false};
+        return (size_t)s->w * 3;
+    case DFN_OP_AREA:
+        a->area = (struct dfn_area_args){(const uint32_t *)(const void *)in, t->columns,
+                                         out, 3};
+        return (size_t)s->cout;
+    case DFN_OP_TAPS_FIXED:
+    case DFN_OP_TAPS_FLOAT:
+        a->taps =
+            (struct dfn_taps_args){t->rows[0], s->w, t->first, NULL, weight, s->k, out};
+        return (size_t)s->cout;
+    default:
+        a->rows =
+            (struct dfn_rows_args){t->rows, weight, NULL, (uint8_t *)out, s->k, false};
+        return (size_t)s->w * 3;
+    }
+}
+
+/* Values that go in, once each, and bytes that go in and out. */
+static double pixel_work(const struct shape *s, double *bytes)
+{
+    const double in = 3.0 * s->w, out = 3.0 * s->cout;
+    switch (s->op) {
+    case DFN_OP_ROWSUM:
+        *bytes = s->k * in + 4 * in;
+        return s->k * in;
+    case DFN_OP_AREA:
+        *bytes = 4 * in + 4 * out;
+        return in;
+    case DFN_OP_TAPS_FIXED:
+    case DFN_OP_TAPS_FLOAT:
+        *bytes = in + (s->op == DFN_OP_TAPS_FIXED ? 1 : 4) * out + 4.0 * s->k * s->cout;
+        return s->k * out;
+    default:
+        *bytes = (s->op == DFN_OP_ROWS_FIXED ? 1 : 4) * s->k * in + in;
+        return s->k * in;
+    }
+}
 
 static int run_once(void *arg)
 {
@@ -83,12 +173,19 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
 {
     const int oh = (s->h + s->stride - 1) / s->stride;
     const int ow = (s->w + s->stride - 1) / s->stride, pad = s->k / 2;
+    if (is_of_pixels(s))
+        return setup_pixels(s, a, in, out);
     switch (s->op) {
     case DFN_OP_CONV:
         a->conv = (struct dfn_conv_args){in,        w,      bias, NULL,   out,     s->h,
                                          s->w,      s->cin, oh,   ow,     s->cout, s->k,
                                          s->stride, pad,    pad,  s->act, NULL};
         return (size_t)oh;
+    case DFN_OP_CONV3:
+        a->conv = (struct dfn_conv_args){
+            in,       w,       bias, NULL, out, s->h, s->w,         s->cin, s->h - 2,
+            s->w - 2, s->cout, 3,    1,    0,   0,    DFN_ACT_NONE, bias};
+        return (size_t)s->h - 2;
     case DFN_OP_DWCONV:
         a->dwconv =
             (struct dfn_dwconv_args){in, w,  bias, out,       NULL, s->h, s->w,   s->cin,
@@ -138,12 +235,14 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
 
 static bool multiplies(const struct shape *s)
 {
-    return s->op == DFN_OP_CONV || s->op == DFN_OP_DWCONV || s->op == DFN_OP_POINTWISE ||
-           s->op == DFN_OP_FC;
+    return s->op == DFN_OP_CONV || s->op == DFN_OP_CONV3 || s->op == DFN_OP_DWCONV ||
+           s->op == DFN_OP_POINTWISE || s->op == DFN_OP_FC;
 }
 
 static double out_pixels(const struct shape *s)
 {
+    if (s->op == DFN_OP_CONV3)
+        return (double)(s->h - 2) * (s->w - 2);
     return (double)((s->h + s->stride - 1) / s->stride) *
            ((s->w + s->stride - 1) / s->stride);
 }
@@ -152,8 +251,12 @@ static double out_pixels(const struct shape *s)
 static double macs_of(const struct shape *s)
 {
     const double in = (double)s->h * s->w, out = out_pixels(s);
+    double unused;
+    if (is_of_pixels(s))
+        return pixel_work(s, &unused) / 2;
     switch (s->op) {
     case DFN_OP_CONV:
+    case DFN_OP_CONV3:
         return out * s->cin * s->cout * s->k * s->k;
     case DFN_OP_DWCONV:
         return out * s->cin * s->k * s->k;
@@ -212,8 +315,9 @@ static double measure(struct bench *b, const char *name, const struct shape *s,
     const size_t pixels = (size_t)s->h * (size_t)s->w;
     const size_t nw = second_input(s, k);
     const size_t nin = pixels * (size_t)s->cin;
-    const size_t nout =
-        (s->op == DFN_OP_BILINEAR ? (size_t)s->cin : pixels) * (size_t)s->cout;
+    const size_t nout = is_of_pixels(s)            ? 3 * (size_t)(s->w + s->cout)
+                        : s->op == DFN_OP_BILINEAR ? (size_t)(s->cin * s->cout)
+                                                   : pixels * (size_t)s->cout;
     float *in = random_floats(nin), *w = random_floats(nw), *out = random_floats(nout);
     float *bias = random_floats((size_t)s->cout);
     union args a;
@@ -222,8 +326,11 @@ static double measure(struct bench *b, const char *name, const struct shape *s,
     if (in && w && out && bias) {
         struct call c = {k, &a, setup(s, &a, in, w, bias, out)};
         const double written = s->op == DFN_OP_POOL ? s->cout : out_pixels(s) * s->cout;
+        double bytes = 4 * ((double)nin + written + (double)nw);
+        if (is_of_pixels(s))
+            pixel_work(s, &bytes);
         if (bench_run_for(run_once, &c, 2, b->seconds, &t)) {
-            report(b, name, s, &t, 4 * ((double)nin + written + (double)nw));
+            report(b, name, s, &t, bytes);
             best = t.min;
         }
         free(t.ns);

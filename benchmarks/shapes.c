@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char shapes_nets[] = "b0@224,b4@380,b7@380,b7@600,lite0@224,mtcnn,attention";
+const char shapes_nets[] = "b0@224,b4@380,b7@380,b7@600,lite0@224,mtcnn,attention,pixels";
 
 static const struct {
     const char *name;
@@ -31,6 +31,12 @@ static const struct shape mtcnn[] = {
     {"mtcnn.p.conv1", DFN_OP_CONV, 64, 640, 3, 10, 3, 1, DFN_ACT_NONE, 1},
     {"mtcnn.p.conv3", DFN_OP_CONV, 32, 320, 16, 32, 3, 1, DFN_ACT_NONE, 1},
     {"mtcnn.r.conv2", DFN_OP_CONV, 11, 11, 28, 48, 3, 1, DFN_ACT_NONE, 1},
+    {"mtcnn.p.conv2.3x3", DFN_OP_CONV3, 34, 322, 10, 16, 3, 1, DFN_ACT_NONE, 1},
+    {"mtcnn.p.conv3.3x3", DFN_OP_CONV3, 34, 322, 16, 32, 3, 1, DFN_ACT_NONE, 1},
+    {"mtcnn.r.conv2.3x3", DFN_OP_CONV3, 11, 11, 28, 48, 3, 1, DFN_ACT_NONE, 1},
+    {"mtcnn.o.conv2.3x3", DFN_OP_CONV3, 23, 23, 32, 64, 3, 1, DFN_ACT_NONE, 1},
+    {"mtcnn.o.conv3.3x3", DFN_OP_CONV3, 10, 10, 64, 64, 3, 1, DFN_ACT_NONE, 1},
+    {"mtcnn.p.conv2", DFN_OP_CONV, 32, 320, 10, 16, 3, 1, DFN_ACT_NONE, 1},
     {"mtcnn.p.pool1", DFN_OP_MAXPOOL, 64, 640, 10, 10, 2, 2, DFN_ACT_NONE, 1},
     {"mtcnn.p.prelu1", DFN_OP_PRELU, 64, 640, 10, 10, 1, 1, DFN_ACT_NONE, 1},
     {"mtcnn.p.softmax", DFN_OP_SOFTMAX, 32, 320, 2, 2, 1, 1, DFN_ACT_NONE, 1},
@@ -42,6 +48,19 @@ static const struct shape attention[] = {
     {"wsdan.parts", DFN_OP_ROOTNORM, 1, 1, 12288, 12288, 1, 1, DFN_ACT_NONE, 1},
     {"autoatt.gated", DFN_OP_SCALE, 28, 28, 56, 56, 1, 1, DFN_ACT_NONE, 1},
     {"sequence.frames", DFN_OP_FRAMES, 784, 96, 32, 96, 1, 1, DFN_ACT_NONE, 1},
+};
+
+/* Rows of 1280 pixels into the detector's first level, of a cut of 600 into 224: k rows
+ * of w pixels, or w pixels to cout of k taps each. */
+static const struct shape pixels[] = {
+    {"pyramid.rows", DFN_OP_ROWSUM, 3, 1280, 3, 1280, 3, 1, DFN_ACT_NONE, 1},
+    {"pyramid.columns", DFN_OP_AREA, 3, 1280, 3, 769, 1, 1, DFN_ACT_NONE, 1},
+    {"pillow_bicubic.columns", DFN_OP_TAPS_FIXED, 11, 600, 3, 224, 11, 1, DFN_ACT_NONE,
+     1},
+    {"opencv_linear.columns", DFN_OP_TAPS_FLOAT, 2, 600, 3, 224, 2, 1, DFN_ACT_NONE, 1},
+    {"pillow_bicubic.rows", DFN_OP_ROWS_FIXED, 11, 224, 3, 224, 11, 1, DFN_ACT_NONE, 1},
+    {"opencv_cubic.rows", DFN_OP_ROWS_FLOAT, 4, 224, 3, 224, 4, 1, DFN_ACT_NONE, 1},
+    {"opencv_linear.rows", DFN_OP_ROWS_LINEAR, 2, 224, 3, 224, 2, 1, DFN_ACT_NONE, 1},
 };
 
 /* Channels to a multiple of 8, not below 90 % of the product. */
@@ -139,6 +158,10 @@ int shapes_of(const char *net, struct shape *out)
     if (!strcmp(net, "attention")) {
         memcpy(out, attention, sizeof attention);
         return (int)(sizeof attention / sizeof *attention);
+    }
+    if (!strcmp(net, "pixels")) {
+        memcpy(out, pixels, sizeof pixels);
+        return (int)(sizeof pixels / sizeof *pixels);
     }
     const char *at = strchr(net, '@');
     int side = at ? atoi(at + 1) : 0;

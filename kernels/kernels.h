@@ -40,6 +40,12 @@ struct dfn_conv_args {
     const float *slope; /* [cout] or NULL                                               */
 };
 
+/* conv3: the same of kernel 3, stride 1, without padding, residual or act, and with cin
+ * of at most DFN_CONV3_CIN; oh is h - 2, ow is w - 2. The sum may be taken in another
+ * form (Winograd's), whose rounding depends on all inputs within a pixel of the window.
+ */
+#define DFN_CONV3_CIN 64
+
 /* dwconv: depthwise k x k convolution, one filter a channel.
  *   out[y][x][c] = act(bias[c] + sum over ky, kx of
  *                  w[c][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][c])
@@ -233,6 +239,7 @@ struct dfn_rows_args {
 
 enum dfn_op {
     DFN_OP_CONV,
+    DFN_OP_CONV3,
     DFN_OP_DWCONV,
     DFN_OP_POINTWISE,
     DFN_OP_POINTWISE_BLAS,

@@ -6,14 +6,24 @@
 
 int dfn_pack_panel(enum dfn_layout layout)
 {
-    return layout == DFN_LAYOUT_PANEL8 ? 8 : layout == DFN_LAYOUT_PANEL16 ? 16 : 0;
+    switch (layout) {
+    case DFN_LAYOUT_PANEL8:
+        return 8;
+    case DFN_LAYOUT_PANEL16:
+    case DFN_LAYOUT_WINOGRAD:
+        return 16;
+    default:
+        return 0;
+    }
 }
 
 size_t dfn_pack_count(enum dfn_layout layout, int cout, int cin, int kernel)
 {
     const size_t panel = (size_t)dfn_pack_panel(layout), n = (size_t)cout;
     const size_t columns = panel ? (n + panel - 1) / panel * panel : n;
-    return columns * (size_t)cin * (size_t)kernel * (size_t)kernel;
+    const size_t taps =
+        layout == DFN_LAYOUT_WINOGRAD ? 16 : (size_t)kernel * (size_t)kernel;
+    return columns * (size_t)cin * taps;
 }
 
 /* The address of a weight is where its output begins, and for each input and tap a step.
@@ -108,9 +118,39 @@ void dfn_pack_gaps(const struct dfn_pack_shape *s, float *dst)
             last[i * panel + j] = 0.0f;
 }
 
+/* A filter's transform, G g Gt, rounded once. */
+static void winograd(const float g[9], float out[16])
+{
+    static const double G[4][3] = {
+        {1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+    for (int y = 0; y < 4; y++)
+        for (int x = 0; x < 4; x++) {
+            double sum = 0;
+            for (int t = 0; t < 9; t++)
+                sum += G[y][t / 3] * G[x][t % 3] * (double)g[t];
+            out[4 * y + x] = (float)sum;
+        }
+}
+
+static void pack_winograd(size_t cout, size_t cin, const float *src, float *dst)
+{
+    float u[16];
+    memset(dst, 0, (cout + 15) / 16 * 16 * cin * 16 * sizeof *dst);
+    for (size_t o = 0; o < cout; o++)
+        for (size_t i = 0; i < cin; i++) {
+            winograd(src + (o * cin + i) * 9, u);
+            for (size_t p = 0; p < 16; p++)
+                dst[((o / 16 * 16 + p) * cin + i) * 16 + o % 16] = u[p];
+        }
+}
+
 void dfn_pack(enum dfn_layout layout, int cout, int cin, int kernel, const float *src,
               float *dst)
 {
+    if (layout == DFN_LAYOUT_WINOGRAD) {
+        pack_winograd((size_t)cout, (size_t)cin, src, dst);
+        return;
+    }
     const struct dfn_pack_shape s = {layout, cout, cin, kernel};
     const size_t row = (size_t)cin * (size_t)kernel * (size_t)kernel;
     dfn_pack_part(&s, 0, (size_t)cout * row, src, dst);

@@ -11,7 +11,10 @@ enum dfn_layout {
     DFN_LAYOUT_TAPS,   /* depthwise: [k][k][c]                                          */
     DFN_LAYOUT_HWIO,   /* [k][k][cin][cout]                                             */
     DFN_LAYOUT_PANEL8, /* [ceil(cout / 8)][k][k][cin][8], missing columns 0         */
-    DFN_LAYOUT_PANEL16 /* the same with 16                                           */
+    DFN_LAYOUT_PANEL16, /* the same with 16                                           */
+    DFN_LAYOUT_WINOGRAD /* of 3 x 3 filters: [ceil(cout / 16)][4][4][cin][16], transformed
+                         * as kernels/simd/winograd.h says, missing columns 0. Packed as
+                         * a whole by dfn_pack() only                                  */
 };
 
 /* A packed tensor: its layout and what it holds. */

@@ -68,6 +68,20 @@ def test_kernel_rows_are_those_of_the_level() -> None:
     assert {row["name"] for row in some} == {"dfn_f32_dwconv__ref/lite0@32.0.depthwise"}
 
 
+def test_every_row_of_the_kernel_table_is_timed() -> None:
+    table = (ROOT / "kernels" / "kernels.def").read_text()
+    rows = set(re.findall(r"^DFN_K\(\w+,\s*(\w+),", table, re.MULTILINE))
+    assert len(rows) > 50
+    nets = ("--net", "b0@32,mtcnn,attention,pixels", "--seconds", 1e-5)
+    found = json.loads(run("bench_kernel", "--json", *nets))["benchmarks"]
+    timed = {row["name"].split("/")[0] for row in found}
+    assert all(row["real_time"] > 0 for row in found)
+    # What this processor or this build lacks is missing with its whole level.
+    levels = {name.split("__")[1] for name in timed}
+    assert "ref" in levels
+    assert {name for name in rows if name.split("__")[1] in levels} == timed
+
+
 @pytest.mark.parametrize("wrong", [["--net", "b9@224"], ["--cpu", "sse9"], ["--seconds", "0"]])
 def test_kernel_refuses_nonsense(wrong: list[str]) -> None:
     run("bench_kernel", *wrong, code=1)

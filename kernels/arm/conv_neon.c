@@ -9,9 +9,10 @@
 #define DFN_TILE_COLUMNS 16
 #include "kernels/simd/vec_neon.h"
 
-#include "kernels/simd/conv.h"
+#include "kernels/simd/winograd.h"
 
 dfn_kernel_fn dfn_f32_conv_6x16__neon;
+dfn_kernel_fn dfn_f32_conv3_6x16__neon;
 
 #define VECS (DFN_TILE_COLUMNS / DFN_VL)
 
@@ -68,4 +69,9 @@ DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
 void dfn_f32_conv_6x16__neon(const void *args, size_t first, size_t last)
 {
     dfn_conv_blocked(args, first, last);
+}
+
+void dfn_f32_conv3_6x16__neon(const void *args, size_t first, size_t last)
+{
+    dfn_conv3(args, first, last);
 }

@@ -7,6 +7,7 @@
 #include "kernels/conv_blocked.h"
 
 dfn_kernel_fn dfn_f32_conv_4x8__ref;
+dfn_kernel_fn dfn_f32_conv3__ref;
 
 /* See pointwise_ref.c. */
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
@@ -50,6 +51,11 @@ static void dfn_tile_finish(const struct dfn_finish *f,
 }
 
 void dfn_f32_conv_4x8__ref(const void *args, size_t first, size_t last)
+{
+    dfn_conv_blocked(args, first, last);
+}
+
+void dfn_f32_conv3__ref(const void *args, size_t first, size_t last)
 {
     dfn_conv_blocked(args, first, last);
 }

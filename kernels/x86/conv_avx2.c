@@ -9,9 +9,10 @@
 #define DFN_TILE_COLUMNS 16
 #include "kernels/simd/vec_avx2.h"
 
-#include "kernels/simd/conv.h"
+#include "kernels/simd/winograd.h"
 
 dfn_kernel_fn dfn_f32_conv_6x16__avx2;
+dfn_kernel_fn dfn_f32_conv3_6x16__avx2;
 
 DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
                          float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], const int pixels)
@@ -43,4 +44,9 @@ DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
 void dfn_f32_conv_6x16__avx2(const void *args, size_t first, size_t last)
 {
     dfn_conv_blocked(args, first, last);
+}
+
+void dfn_f32_conv3_6x16__avx2(const void *args, size_t first, size_t last)
+{
+    dfn_conv3(args, first, last);
 }

@@ -202,6 +202,12 @@ static size_t share(const struct run *r, size_t t, size_t n)
     return n * t / (size_t)r->threads;
 }
 
+/* The same, but parts begin at even items. */
+static size_t even_share(const struct run *r, size_t t, size_t n)
+{
+    return t == (size_t)r->threads ? n : share(r, t, n) / 2 * 2;
+}
+
 /* ---- first stage: P-Net over the pyramid ---- */
 
 struct level_job {
@@ -231,7 +237,7 @@ static void level_part(const void *args, size_t first, size_t last)
                                 .sums = w->sums,
                                 .row = w->row,
                                 .kernels = &r->d->nets.kernels};
-        const size_t from = share(r, t, rows), to = share(r, t + 1, rows);
+        const size_t from = even_share(r, t, rows), to = even_share(r, t + 1, rows);
         const size_t cells = (size_t)dfn_pnet_cells(job->pnet.width);
         const struct dfn_softmax_args s = {job->pnet.logits, job->pnet.logits, 2};
         dfn_pnet_rows(&job->pnet, &area, (int)from, (int)to, w->floats);

@@ -46,8 +46,8 @@ struct dfn_pnet_job {
 /* Floats of scratch for one thread. */
 size_t dfn_pnet_scratch(int width);
 
-/* Computes the rows from..to-1 of the output. user is for job->row. A row's bits do not
- * depend on the range. */
+/* Computes the rows from..to-1 of the output, from even. user is for job->row. A row's
+ * bits do not depend on the range. */
 void dfn_pnet_rows(const struct dfn_pnet_job *job, void *user, int from, int to,
                    float *scratch);
 

@@ -505,6 +505,7 @@ static void connect(struct dfn_plan *p)
         case DFN_OP_FRAMES:
             s->args.frames.in = in, s->args.frames.out = out;
             break;
+        case DFN_OP_CONV3:
         case DFN_OP_MAXPOOL: /* a detector's: lib/detect */
         case DFN_OP_SOFTMAX:
         case DFN_OP_ROWSUM: /* of pixels: lib/image and lib/detect */

@@ -55,6 +55,11 @@ static bool is_spatial(const struct kcase *c)
     return c->kernel->op == DFN_OP_CONV || c->kernel->op == DFN_OP_DWCONV;
 }
 
+static bool is_conv3(const struct kcase *c)
+{
+    return c->kernel->op == DFN_OP_CONV3;
+}
+
 static bool keeps_channels(const struct kcase *c)
 {
     const enum dfn_op op = c->kernel->op;
@@ -72,6 +77,16 @@ static void random_maxpool(struct kcase *c, uint64_t *s)
     c->w = c->w < c->k ? c->k : c->w;
     c->oh = (c->h - c->k + c->stride - 1) / c->stride + 1;
     c->ow = (c->w - c->k + c->stride - 1) / c->stride + 1;
+}
+
+/* Wide enough for several blocks of tiles, sometimes. */
+static void random_conv3(struct kcase *c, uint64_t *s)
+{
+    c->k = 3;
+    c->w = test_random_int(s, 3, test_random_int(s, 0, 3) ? 14 : 60);
+    c->h = test_random_int(s, 3, 9);
+    c->oh = c->h - 2;
+    c->ow = c->w - 2;
 }
 
 /* Channel counts around the tiles that kernels like: below, at and above 4, 8, 16, 48. */
@@ -93,8 +108,8 @@ static void random_shape(struct kcase *c, uint64_t *s)
     c->act = (enum dfn_act)test_random_int(s, DFN_ACT_NONE, DFN_ACT_SIGMOID);
     c->residual = (op == DFN_OP_CONV || is_pointwise(c)) && test_random_int(s, 0, 1);
     c->gate = is_pointwise(c) && test_random_int(s, 0, 1);
-    c->leaky = op == DFN_OP_CONV && !test_random_int(s, 0, 3);
-    if (c->leaky)
+    c->leaky = (op == DFN_OP_CONV || is_conv3(c)) && !test_random_int(s, 0, 3);
+    if (c->leaky || is_conv3(c))
         c->act = DFN_ACT_NONE;
     c->summed = op == DFN_OP_DWCONV && test_random_int(s, 0, 1);
     c->k = c->stride = 1;
@@ -119,6 +134,8 @@ static void random_shape(struct kcase *c, uint64_t *s)
     c->ow = (c->w + c->left + right - c->k) / c->stride + 1;
     if (keeps_channels(c))
         c->cout = c->cin;
+    if (is_conv3(c))
+        random_conv3(c, s);
     if (op == DFN_OP_MAXPOOL)
         random_maxpool(c, s);
     if (op == DFN_OP_FC || op == DFN_OP_ROOTNORM)
@@ -172,6 +189,7 @@ static void connect(struct kcase *c)
     const float *in2 = c->residual ? c->in2.v : NULL;
     switch (c->kernel->op) {
     case DFN_OP_CONV:
+    case DFN_OP_CONV3:
         c->args.conv = (struct dfn_conv_args){c->in.v,
                                               c->weight.v,
                                               c->bias.v,
@@ -324,6 +342,31 @@ static double exact_sum(const struct kcase *c, int img, int y, int x, int o, dou
     return sum;
 }
 
+/* Bounds the magnitudes that Winograd's F(2x2, 3x3) adds up for one output, whose tile
+ * begins at an even row and column. Each of the nine places that it is made of sums four
+ * inputs, and a filter's transform is at most the sum of its magnitudes. The rows of
+ * uses say how many of three places have input row or column i of the tile, for an even
+ * output and for an odd one. */
+static double winograd_size(const struct kcase *c, int img, int y, int x, int o)
+{
+    static const int uses[2][4] = {{1, 2, 3, 0}, {0, 3, 2, 1}};
+    double size = 0;
+    for (int i = 0; i < c->cin; i++) {
+        double filter = 0, tile = 0;
+        for (int t = 0; t < 9; t++)
+            filter += fabs((double)c->plain.v[(o * c->cin + i) * 9 + t]);
+        for (int t = 0; t < 16; t++) {
+            const int iy = (y & ~1) + t / 4, ix = (x & ~1) + t % 4;
+            if (iy < c->h && ix < c->w)
+                tile +=
+                    uses[y & 1][t / 4] * uses[x & 1][t % 4] *
+                    fabs((double)c->raw[((img * c->h + iy) * c->w + ix) * c->cin + i]);
+        }
+        size += filter * tile;
+    }
+    return size;
+}
+
 /* The greatest value of a window is found, not computed: no error is allowed. */
 static double exact_maxpool(const struct kcase *c, int img, int y, int x, int o)
 {
@@ -442,6 +485,8 @@ static double exact(const struct kcase *c, int img, int y, int x, int o, double 
     }
     sum = exact_sum(c, img, y, x, o, &size) + c->bias.v[o];
     size += fabs((double)c->bias.v[o]);
+    if (c->kernel->layout == DFN_LAYOUT_WINOGRAD)
+        size = winograd_size(c, img, y, x, o) + fabs((double)c->bias.v[o]);
     const double n = (double)c->cin * c->k * c->k + 2;
     const double slope = c->leaky && sum < 0 ? c->slope.v[o] : 1;
     const double acted = act_exact(c->act, sum) * slope;
