@@ -270,6 +270,19 @@ static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
 /* Multiply-adds that a tile must have in a row of weights to hide their latency. */
 #define DFN_PW_LEAST 4
 
+/* The rows of the next tile when n pixels are left: of this height, or where that would
+ * leave less than DFN_PW_LEAST, of half of what is left. */
+static size_t dfn_pw_next(const unsigned char *heights, size_t height, size_t n)
+{
+    if (n > height && n < height + DFN_PW_LEAST)
+        height = (n + 1) / 2;
+    else if (n < height)
+        height = n;
+    while (*heights > height)
+        heights++;
+    return *heights;
+}
+
 /* The rows of most of the tiles that cover n pixels soonest: 49 pixels are 7 x 7, not
  * 6 x 8 and a slow single one. Counted are rows, and one for each tile's loads of
  * weights. */
@@ -278,9 +291,14 @@ static size_t dfn_pw_height(const unsigned char *heights, size_t n)
     size_t least = SIZE_MAX, best = 1;
     for (const unsigned char *h = heights; *h >= DFN_PW_LEAST; h++) {
         size_t cost = n / *h * (*h + 1u), rest = n % *h;
-        for (const unsigned char *r = h + 1; rest > 0; r++)
-            for (; *r <= rest; rest -= *r)
-                cost += (*r < DFN_PW_LEAST ? DFN_PW_LEAST : *r) + 1u;
+        if (rest > 0 && n > *h) { /* the last whole one may be halved with it */
+            cost -= *h + 1u;
+            rest += *h;
+        }
+        for (size_t rows; rest > 0; rest -= rows) {
+            rows = dfn_pw_next(heights, *h, rest);
+            cost += (rows < DFN_PW_LEAST ? DFN_PW_LEAST : rows) + 1u;
+        }
         if (cost < least) {
             least = cost;
             best = *h;
@@ -305,7 +323,7 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
     const size_t whole = o + (size_t)(cols - 1) * DFN_VL;
     const unsigned char *heights = dfn_pw_heights[cols];
-    size_t rows = dfn_pw_height(heights, last - first);
+    const size_t height = dfn_pw_height(heights, last - first);
     const struct dfn_pw_group g = {.weight = weight + o % DFN_PW_PANEL,
                                    .bias = a->bias + o,
                                    .cin = cin,
@@ -318,9 +336,8 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
     const bool gated = dfn_pw_gate_weights(a);
     const bool more = o + (size_t)cols * DFN_VL < cout && !gated;
     size_t fetched = 0;
-    for (size_t m = first; m < last; m += rows) {
-        for (; rows > last - m; heights++)
-            rows = *heights < rows ? *heights : rows;
+    for (size_t m = first, rows; m < last; m += rows) {
+        rows = dfn_pw_next(heights, height, last - m);
         const struct dfn_pw_place at = {
             a->in + m * cin, a->residual ? a->residual + m * cout + o : NULL,
             a->out + m * cout + o,

@@ -105,6 +105,26 @@ static ef_status prepare(const ef_classifier *c, const ef_session *s, ef_heatmap
     return EF_OK;
 }
 
+/* Scores the face, or found, by a plan that has both views of every tensor. */
+static ef_status score_tapped(ef_classifier *c, ef_session *s, const ef_image *img,
+                              const ef_face *face, const ef_detection *found,
+                              struct collector *k, ef_result *out, ef_error *err)
+{
+    ef_error ignored;
+    ef_status st = dfn_plan_rebuild(&s->plan, &s->opt, true, err);
+    if (st)
+        return st;
+    s->tap = collect;
+    s->tap_user = k;
+    st = found ? ef_classify_detections(c, img, found, 1, out, err)
+               : ef_classify_face(c, img, face, out, err);
+    s->tap = NULL;
+    s->tap_user = NULL;
+    const ef_status back =
+        dfn_plan_rebuild(&s->plan, &s->opt, false, st ? &ignored : err);
+    return st ? st : back;
+}
+
 /* The face, or found, if that is not NULL. */
 static ef_status classify_heatmap(ef_classifier *c, const ef_image *img,
                                   const ef_face *face, const ef_detection *found,
@@ -132,14 +152,8 @@ static ef_status classify_heatmap(ef_classifier *c, const ef_image *img,
         st = dfn_find_face(c, img, &detected, err);
         found = &detected;
     }
-    if (!st) {
-        s->tap = collect;
-        s->tap_user = &k;
-        st = found ? ef_classify_detections(c, img, found, 1, result, err)
-                   : ef_classify_face(c, img, face, result, err);
-        s->tap = NULL;
-        s->tap_user = NULL;
-    }
+    if (!st)
+        st = score_tapped(c, s, img, face, found, &k, result, err);
     if (!st && found && s->model->meta.align.height)
         st = dfn_heatmap_area_aligned(s->model, found->landmarks, &fresh.area,
                                       &fresh.angle, err);

@@ -333,11 +333,14 @@ static ef_status add_network(struct builder *b)
     return add_fc(b, "classifier", DFN_CLASSIFIER_W, x, a->outputs, DFN_ACT_NONE, &x);
 }
 
-/* Bytes of a value for the whole batch; false if they cannot be counted. */
+/* Bytes of a value; false if they cannot be counted. A batch goes through the network
+ * image by image (run.c): only what comes in and goes out is there for all of them,
+ * unless a tap wants to see whole batches. */
 static bool value_bytes(const struct dfn_plan *p, int v, size_t *out)
 {
     const struct dfn_value *x = &p->values[v];
-    size_t n = (size_t)p->batch;
+    const bool all = p->whole || v == 0 || v == p->nvalues - 1 || v == p->maps;
+    size_t n = (size_t)(all ? p->batch : p->frames);
     return dfn_mul_size(n, (size_t)x->h, &n) && dfn_mul_size(n, (size_t)x->w, &n) &&
            dfn_mul_size(n, (size_t)x->c, &n) && dfn_mul_size(n, sizeof(float), &n) &&
            n <= SIZE_MAX / 4 && (*out = dfn_align_up(n), true);
@@ -613,7 +616,7 @@ ef_status dfn_plan_rebuild(struct dfn_plan *plan, const ef_options *opt, bool wh
                            ef_error *err)
 {
     struct dfn_plan fresh;
-    if (plan->whole == whole || (whole && !plan->scratch))
+    if (plan->whole == whole || (whole && !plan->scratch && plan->batch == plan->frames))
         return EF_OK;
     const ef_status st = build(plan->model, opt, whole, &fresh, err);
     if (st)

@@ -62,7 +62,7 @@ struct dfn_plan {
     size_t arena_bytes;
     char *arena;
     float *scratch; /* of fused steps, or NULL                                         */
-    bool whole;     /* no step is inner, though some could be                          */
+    bool whole;     /* no step is inner, though some could be; values are of batches   */
     size_t bytes;   /* everything the plan has allocated                               */
 };
 
@@ -71,8 +71,8 @@ struct dfn_plan {
 ef_status dfn_plan_build(const ef_model *model, const ef_options *opt,
                          struct dfn_plan *plan, ef_error *err);
 
-/* Builds the plan anew with the same options, so that every step has its value (whole),
- * which a tap wants, or as it was. If that fails the plan stays. */
+/* Builds the plan anew with the same options, so that every step has its value for all
+ * of a batch (whole), which a tap wants, or as it was. If that fails the plan stays. */
 ef_status dfn_plan_rebuild(struct dfn_plan *plan, const ef_options *opt, bool whole,
                            ef_error *err);
 

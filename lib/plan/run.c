@@ -2,9 +2,10 @@
  *
  * A batch goes through the network image by image, all in the place of the first: what a
  * step wrote is then still in a cache when the next one reads it, while a batch's widest
- * tensors together are not (38 MiB for 8 images of B0 at 224). The frames of a sequence
- * go together. Only a tap, which is shown whole batches, wants it step by step. Bits do
- * not depend on it: an item's never do on its range (kernels.h). */
+ * tensors together are not (38 MiB for 8 images of B0 at 224), and the plan has memory
+ * for one image only. The frames of a sequence go together. Only a tap, which is shown
+ * whole batches and for which the plan is built anew, wants it step by step. Bits do not
+ * depend on it: an item's never do on its range (kernels.h). */
 #include "lib/base/clock.h"
 #include "lib/plan/plan.h"
 

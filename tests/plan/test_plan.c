@@ -76,10 +76,14 @@ static ef_options options_for(int height, int width, int batch)
 
 /* ---- what holds for every plan ---- */
 
+/* What comes in and goes out is there for the whole batch, the rest for one image or
+ * sequence, unless a tap wants whole batches. */
 static size_t bytes_of(const struct dfn_plan *p, int v)
 {
     const struct dfn_value *x = &p->values[v];
-    return (size_t)p->batch * (size_t)x->h * (size_t)x->w * (size_t)x->c * sizeof(float);
+    const bool ends = v == 0 || v == p->nvalues - 1 || v == p->maps;
+    return (size_t)(p->whole || ends ? p->batch : p->frames) * (size_t)x->h *
+           (size_t)x->w * (size_t)x->c * sizeof(float);
 }
 
 static bool share_bytes(const struct dfn_plan *p, int a, int b)
@@ -257,15 +261,18 @@ static void check_plan(const struct dfn_plan *p)
         check_step(p, &p->steps[i]);
         macs += p->steps[i].macs;
     }
-    for (int v = 0; v < p->nvalues; v++)
+    for (int v = 0; v < p->nvalues; v++) {
         all += dfn_align_up(bytes_of(p, v));
+        ck_assert(!p->lives[v].size || p->lives[v].size == dfn_align_up(bytes_of(p, v)));
+    }
     ck_assert_uint_eq(macs, dfn_meta_macs(&m->meta, &m->arch, m->blocks, m->nblocks,
                                           p->height, p->width));
     const size_t bound = dfn_memplan_bound(p->lives, p->nvalues);
     ck_assert_uint_ge(p->arena_bytes, bound);
     ck_assert_uint_le(p->arena_bytes, all);
-    /* Greedy placement of chains like these comes this close (measured: 1.00 to 1.13). */
-    ck_assert_uint_le(p->arena_bytes, bound + bound / 4);
+    /* Greedy placement of chains like these comes this close (measured: 1.00 to 1.13, or
+     * 1.27 where a batch's inputs lie beside small values). */
+    ck_assert_uint_le(p->arena_bytes, bound + bound / 3);
     const struct dfn_value *first = &p->values[0], *last = &p->values[p->nvalues - 1];
     ck_assert(first->h == p->height && first->w == p->width && first->c == 3);
     ck_assert(last->h == 1 && last->w == 1 && last->c == m->arch.outputs);
