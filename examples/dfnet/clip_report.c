@@ -124,7 +124,8 @@ static void choose_maps(struct showing *s, size_t track)
     for (int k = 0; k < MAPS; k++) {
         size_t best = t->nfaces;
         for (size_t i = 0; i < t->nfaces; i++)
-            if ((best == t->nfaces || t->faces[i].fake > t->faces[best].fake) &&
+            if (t->faces[i].verdict != EF_VERDICT_NONE &&
+                (best == t->nfaces || t->faces[i].fake > t->faces[best].fake) &&
                 !crowded(s, from, &t->faces[i], distance))
                 best = i;
         if (best == t->nfaces)
@@ -162,9 +163,7 @@ static void take_map(struct showing *s, struct moment *m, const ef_image *img)
     /* Not on the stack: its table of faces is large. */
     static struct picture_score score;
     const ef_video_face *f = &track_of(s, m->track)->faces[m->face];
-    score.whole = s->r->scorer->whole;
-    score.nfaces = 1;
-    score.faces[0].box = f->face.box;
+    clip_face(s->clip, f, &score);
     report_heatmap(s->r, img, &score, 0, s->small ? MAP_SMALL : MAP_SIDE, &m->img);
 }
 
@@ -280,8 +279,11 @@ static void print_moment(const struct showing *s, const struct moment *m, char l
     }
     if (letter)
         fprintf(f, "<b>%c</b> ", letter);
-    fprintf(f, "%s <b class=\"%s\">%.1f %%</b></li>", at, ef_verdict_name(face->verdict),
-            100 * face->fake);
+    if (face->verdict == EF_VERDICT_NONE)
+        fprintf(f, "%s no score</li>", at);
+    else
+        fprintf(f, "%s <b class=\"%s\">%.1f %%</b></li>", at,
+                ef_verdict_name(face->verdict), 100 * face->fake);
 }
 
 static void print_moments(const struct showing *s, size_t track, enum moment_kind kind)
@@ -330,7 +332,15 @@ static void print_person(const struct showing *s, size_t i)
     if (t->nfaces > t->found)
         fprintf(f, ", followed through %zu more", t->nfaces - t->found);
     fputs("</p>\n", f);
-    timeline_print(f, &line, t, i + 1);
+    if (t->lacking) {
+        char words[1024];
+        scorer_lacking(s->r->scorer, t->lacking, words, sizeof words);
+        fputs("<p class=\"lacks\">No score of <bdi>", f);
+        escape_html(f, words);
+        fputs("</bdi></p>\n", f);
+    }
+    if (t->verdict != EF_VERDICT_NONE)
+        timeline_print(f, &line, t, i + 1);
     if (is_shown(s, i)) {
         print_moments(s, i, SHOW_FACE);
         print_moments(s, i, SHOW_MAP);
@@ -392,7 +402,8 @@ void report_clip(struct report *r, const char *path, const struct clip *c, int f
         fprintf(r->body, "<h3>%s</h3>",
                 c->result.ntracks == 1 ? "The video" : "All persons together");
         report_score(r, c->result.fake, c->result.logit, c->result.verdict);
-        report_bar(r, c->result.fake, c->result.verdict);
+        if (c->result.verdict != EF_VERDICT_NONE)
+            report_bar(r, c->result.fake, c->result.verdict);
     } else {
         fputs("<p class=\"verdict none\">No face was found: there is no score.</p>",
               r->body);

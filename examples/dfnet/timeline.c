@@ -101,7 +101,13 @@ static void print_away(FILE *f, double x0, double x1)
                 x1 - x0, HIGH);
 }
 
-/* Grey, wherever there is no score. */
+/* Not every face has a score: a model may look at some of them only. */
+static int scored(const ef_video_face *f)
+{
+    return f->verdict != EF_VERDICT_NONE;
+}
+
+/* Grey, wherever the person was not seen. */
 static void print_gaps(FILE *f, const struct timeline *t, const ef_video_track *track)
 {
     const ef_video_face *faces = track->faces, *last = faces + track->nfaces - 1;
@@ -124,6 +130,8 @@ static void print_column(FILE *f, const struct timeline *t, const ef_video_track
     for ((*i)++; *i < track->nfaces && !apart(t, &faces[*i - 1], &faces[*i]) &&
                  floor(x_of(t, faces[*i].seconds)) == column;
          (*i)++) {
+        if (!scored(&faces[*i]))
+            continue;
         last = *i;
         low = faces[last].fake < faces[low].fake ? last : low;
         high = faces[last].fake > faces[high].fake ? last : high;
@@ -139,13 +147,19 @@ static void print_column(FILE *f, const struct timeline *t, const ef_video_track
 static void print_curve(FILE *f, const struct timeline *t, const ef_video_track *track)
 {
     fputs("<path class=\"curve\" d=\"", f);
+    int begins = 1;
     for (size_t i = 0; i < track->nfaces;) {
-        const int begins = !i || apart(t, &track->faces[i - 1], &track->faces[i]);
+        begins |= i && apart(t, &track->faces[i - 1], &track->faces[i]);
+        if (!scored(&track->faces[i])) {
+            i++;
+            continue;
+        }
         fputc(begins ? 'M' : 'L', f);
         print_column(f, t, track, &i);
         /* A line of no length has round ends, and so is seen where it stands alone. */
         if (begins)
             fputs("h0", f);
+        begins = 0;
     }
     fputs("\"/>", f);
 }
@@ -157,7 +171,7 @@ static void print_dots(FILE *f, const struct timeline *t, const ef_video_track *
     int begun = 0;
     for (size_t i = 0; i < track->nfaces; i++) {
         const ef_video_face *face = &track->faces[i];
-        if (!face->interpolated != !guessed)
+        if (!face->interpolated != !guessed || !scored(face))
             continue;
         if (!begun)
             fprintf(f, "<path class=\"%s\" d=\"", guessed ? "guess" : "dots");
@@ -201,7 +215,7 @@ static void print_label(FILE *f, const struct timeline *t, const ef_video_track 
     double least = best->fake;
     size_t gaps = 0;
     for (size_t i = 0; i < track->nfaces; i++) {
-        least = faces[i].fake < least ? faces[i].fake : least;
+        least = scored(&faces[i]) && faces[i].fake < least ? faces[i].fake : least;
         gaps += i && apart(t, &faces[i - 1], &faces[i]);
     }
     timeline_seconds(from, faces->seconds);
