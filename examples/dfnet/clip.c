@@ -286,6 +286,16 @@ uint64_t clip_number(const struct clip *c, const ef_video_face *face)
     return c->numbers[face->frame];
 }
 
+void clip_face(const struct clip *c, const ef_video_face *f, struct picture_score *out)
+{
+    out->nfaces = 1;
+    out->whole = c->scorer->whole;
+    out->detected = !out->whole;
+    memcpy(out->landmarks[0], f->face.landmarks, sizeof out->landmarks[0]);
+    out->faces[0] =
+        (struct scored_face){f->face.box, f->face.score, f->fake, f->logit, f->verdict};
+}
+
 void clip_as_picture(const struct clip *c, size_t track, struct picture_score *out)
 {
     out->nfaces = 0;
@@ -299,12 +309,7 @@ void clip_as_picture(const struct clip *c, size_t track, struct picture_score *o
     if (track >= c->result.ntracks)
         return;
     const ef_video_track *t = &c->result.tracks[track];
-    const ef_video_face *f = &t->faces[t->best];
-    out->nfaces = 1;
-    out->detected = !out->whole;
-    memcpy(out->landmarks[0], f->face.landmarks, sizeof out->landmarks[0]);
-    out->faces[0] =
-        (struct scored_face){f->face.box, f->face.score, f->fake, f->logit, f->verdict};
+    clip_face(c, &t->faces[t->best], out);
 }
 
 int clip_spool(int from, uint64_t most, ef_error *err)

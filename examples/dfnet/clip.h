@@ -54,6 +54,10 @@ ef_status clip_frames(const struct clip *c, int file, const uint64_t *numbers, s
 /* Number in the file of a face's frame. */
 uint64_t clip_number(const struct clip *c, const ef_video_face *face);
 
+/* A face as a picture's only one, for scorer_heatmap(); fills in nothing else. */
+void clip_face(const struct clip *c, const ef_video_face *face,
+               struct picture_score *out);
+
 /* The track's face with the highest probability as a picture's only face, for
  * scorer_heatmap() and --fail-if; the verdict is the video's. */
 void clip_as_picture(const struct clip *c, size_t track, struct picture_score *out);

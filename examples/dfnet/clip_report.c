@@ -164,12 +164,7 @@ static void take_map(struct showing *s, struct moment *m, const ef_image *img)
     /* Not on the stack: its table of faces is large. */
     static struct picture_score score;
     const ef_video_face *f = &track_of(s, m->track)->faces[m->face];
-    score.whole = s->r->scorer->whole;
-    score.nfaces = 1;
-    score.faces[0].box = f->face.box;
-    score.faces[0].found = f->face.score;
-    score.detected = !score.whole;
-    memcpy(score.landmarks[0], f->face.landmarks, sizeof score.landmarks[0]);
+    clip_face(s->clip, f, &score);
     report_heatmap(s->r, img, &score, 0, s->small ? MAP_SMALL : MAP_SIDE, &m->img);
 }
 
@@ -323,16 +318,13 @@ static void print_score(const struct showing *s, double fake, double logit,
                         ef_verdict verdict, uint64_t lacking)
 {
     char words[1024];
-    if (verdict == EF_VERDICT_NONE)
-        fputs("<p class=\"verdict none\">No score.</p>", s->r->body);
-    else
-        report_score(s->r, fake, logit, verdict);
+    report_score(s->r, fake, logit, verdict);
     if (!lacking)
         return;
     scorer_lacking(s->r->scorer, lacking, words, sizeof words);
-    fputs("<p class=\"lacks\">No score of ", s->r->body);
+    fputs("<p class=\"lacks\">No score of <bdi>", s->r->body);
     escape_html(s->r->body, words);
-    fputs("</p>\n", s->r->body);
+    fputs("</bdi></p>\n", s->r->body);
 }
 
 static void print_person(const struct showing *s, size_t i)
@@ -360,7 +352,8 @@ static void print_person(const struct showing *s, size_t i)
     if (t->nfaces > t->found)
         fprintf(f, ", followed through %zu more", t->nfaces - t->found);
     fputs("</p>\n", f);
-    timeline_print(f, &line, t, i + 1);
+    if (t->verdict != EF_VERDICT_NONE)
+        timeline_print(f, &line, t, i + 1);
     if (is_shown(s, i)) {
         print_moments(s, i, SHOW_FACE);
         print_moments(s, i, SHOW_MAP);

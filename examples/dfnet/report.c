@@ -75,7 +75,11 @@ void report_bar(const struct report *r, double fake, ef_verdict verdict)
 
 void report_score(const struct report *r, double fake, double logit, ef_verdict verdict)
 {
-    fprintf(r->body,
+    if (verdict == EF_VERDICT_NONE)
+        fputs("<p class=\"verdict none\">There is no score.</p>", r->body);
+    else
+        fprintf(
+            r->body,
             "<p><span class=\"verdict %s\">%s</span>, fake with probability <b "
             "class=\"num\">%.1f %%</b> <span class=\"dim num\">(logit %.3f)</span></p>",
             ef_verdict_name(verdict), ef_verdict_name(verdict), 100 * fake, logit);

@@ -212,7 +212,7 @@ def test_faces_without_a_score(dfnet: Run, tmp_path: Path) -> None:
         pages.append(page.read_text())
         text = Page(pages[-1]).text
         assert text.count("No score of sequence (takes 3 video frames of a face in a row)") == 2
-    assert "No score.No score of" in Page(pages[0]).text
+    assert "There is no score.No score of" in Page(pages[0]).text
     assert "curve" not in pages[0].split("</style>")[1]
     assert "over time" not in pages[0].split("Person 1")[1].split("Each line")[0]
     assert pages[1].count('class="curve"') == 1 and len(strips(pages[1])) == 2

@@ -314,6 +314,12 @@ def test_short_clip_says_what_is_lacking(
     assert apart[2]["verdict"] == "none" and "fake" not in apart[2]
     assert check_combination(row, apart, rule_of(pipeline)) == 3
     assert f"S ({why})" in page.read_text()
+    # Alone, S has nothing to say at all: no verdict, no number, no curve.
+    words[2] = alone(pipeline, 2)
+    assert dfnet("classify", *words).returncode == 0
+    text = page.read_text()
+    assert "There is no score." in text and "50.0 %" not in text and 'class="curve"' not in text
+    words[2] = pipeline
     table = dfnet("classify", *words)
     assert f"person 1 has no score of S ({why})" in table.stderr.decode()
     assert f"no score of S ({why})" in dfnet("classify", "--csv", *words).stdout.decode()
