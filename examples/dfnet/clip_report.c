@@ -121,10 +121,12 @@ static void choose_maps(struct showing *s, size_t track)
     const double all = s->clip->result.last - s->clip->result.first;
     const double distance = span / 12 > all / 25 ? span / 12 : all / 25;
     const size_t from = s->n;
-    for (int k = 0; k < MAPS; k++) {
+    /* A network of sequences has none. */
+    for (int k = 0; k < MAPS && s->r->scorer->nmodels; k++) {
         size_t best = t->nfaces;
         for (size_t i = 0; i < t->nfaces; i++)
-            if ((best == t->nfaces || t->faces[i].fake > t->faces[best].fake) &&
+            if (t->faces[i].verdict != EF_VERDICT_NONE &&
+                (best == t->nfaces || t->faces[i].fake > t->faces[best].fake) &&
                 !crowded(s, from, &t->faces[i], distance))
                 best = i;
         if (best == t->nfaces)
@@ -165,6 +167,9 @@ static void take_map(struct showing *s, struct moment *m, const ef_image *img)
     score.whole = s->r->scorer->whole;
     score.nfaces = 1;
     score.faces[0].box = f->face.box;
+    score.faces[0].found = f->face.score;
+    score.detected = !score.whole;
+    memcpy(score.landmarks[0], f->face.landmarks, sizeof score.landmarks[0]);
     report_heatmap(s->r, img, &score, 0, s->small ? MAP_SMALL : MAP_SIDE, &m->img);
 }
 
@@ -280,13 +285,21 @@ static void print_moment(const struct showing *s, const struct moment *m, char l
     }
     if (letter)
         fprintf(f, "<b>%c</b> ", letter);
-    fprintf(f, "%s <b class=\"%s\">%.1f %%</b></li>", at, ef_verdict_name(face->verdict),
-            100 * face->fake);
+    if (face->verdict == EF_VERDICT_NONE)
+        fprintf(f, "%s</li>", at);
+    else
+        fprintf(f, "%s <b class=\"%s\">%.1f %%</b></li>", at,
+                ef_verdict_name(face->verdict), 100 * face->fake);
 }
 
 static void print_moments(const struct showing *s, size_t track, enum moment_kind kind)
 {
     char letter = 'A';
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        n += s->moments[i].track == track && s->moments[i].kind == kind;
+    if (!n)
+        return;
     fprintf(s->r->body, "<h4>%s</h4><ul class=\"strip%s num\">",
             kind == SHOW_MAP ? "Where it looked, at the highest scores"
                              : "The face at even times",
@@ -303,6 +316,23 @@ static int is_shown(const struct showing *s, size_t track)
         if (s->shown[i] == track)
             return 1;
     return 0;
+}
+
+/* lacking: bits of the models that gave none. */
+static void print_score(const struct showing *s, double fake, double logit,
+                        ef_verdict verdict, uint64_t lacking)
+{
+    char words[1024];
+    if (verdict == EF_VERDICT_NONE)
+        fputs("<p class=\"verdict none\">No score.</p>", s->r->body);
+    else
+        report_score(s->r, fake, logit, verdict);
+    if (!lacking)
+        return;
+    scorer_lacking(s->r->scorer, lacking, words, sizeof words);
+    fputs("<p class=\"lacks\">No score of ", s->r->body);
+    escape_html(s->r->body, words);
+    fputs("</p>\n", s->r->body);
 }
 
 static void print_person(const struct showing *s, size_t i)
@@ -324,7 +354,7 @@ static void print_person(const struct showing *s, size_t i)
     timeline_seconds(from, t->faces[0].seconds);
     timeline_seconds(to, t->faces[t->nfaces - 1].seconds);
     fprintf(f, "<div class=\"person\"><h3>Person %zu</h3>", i + 1);
-    report_score(s->r, t->fake, t->logit, t->verdict);
+    print_score(s, t->fake, t->logit, t->verdict, t->lacking);
     fprintf(f, "<p class=\"dim num\">From %s to %s, found in %zu frame%s", from, to,
             t->found, t->found == 1 ? "" : "s");
     if (t->nfaces > t->found)
@@ -391,8 +421,10 @@ void report_clip(struct report *r, const char *path, const struct clip *c, int f
     if (c->result.ntracks) {
         fprintf(r->body, "<h3>%s</h3>",
                 c->result.ntracks == 1 ? "The video" : "All persons together");
-        report_score(r, c->result.fake, c->result.logit, c->result.verdict);
-        report_bar(r, c->result.fake, c->result.verdict);
+        print_score(&s, c->result.fake, c->result.logit, c->result.verdict,
+                    c->result.lacking);
+        if (c->result.verdict != EF_VERDICT_NONE)
+            report_bar(r, c->result.fake, c->result.verdict);
     } else {
         fputs("<p class=\"verdict none\">No face was found: there is no score.</p>",
               r->body);

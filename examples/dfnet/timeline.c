@@ -88,6 +88,11 @@ static void print_axis(FILE *f, const struct timeline *t)
 
 /* ---- the curve --------------------------------------------------------------------- */
 
+static int has_score(const ef_video_face *face)
+{
+    return face->verdict != EF_VERDICT_NONE;
+}
+
 /* 1 if the person was away between two faces, long enough to be seen. */
 static int apart(const struct timeline *t, const ef_video_face *a, const ef_video_face *b)
 {
@@ -101,7 +106,7 @@ static void print_away(FILE *f, double x0, double x1)
                 x1 - x0, HIGH);
 }
 
-/* Grey, wherever there is no score. */
+/* Grey, wherever the person is not seen. */
 static void print_gaps(FILE *f, const struct timeline *t, const ef_video_track *track)
 {
     const ef_video_face *faces = track->faces, *last = faces + track->nfaces - 1;
@@ -112,41 +117,53 @@ static void print_gaps(FILE *f, const struct timeline *t, const ef_video_track *
     print_away(f, x_of(t, last->seconds), WIDE);
 }
 
-/* The points from *i on that lie within one unit of x: their first, extremes and last
- * are as good as all. Moves *i behind them. */
-static void print_column(FILE *f, const struct timeline *t, const ef_video_track *track,
-                         size_t *i)
+/* Points that lie within one unit of x: their first, extremes and last are as good as
+ * all. */
+struct column {
+    double x; /* in whole units; below 0: it has none */
+    const ef_video_face *first, *low, *high, *last;
+};
+
+static void print_column(FILE *f, const struct timeline *t, struct column *c, char pen)
 {
-    const ef_video_face *faces = track->faces;
-    const double column = floor(x_of(t, faces[*i].seconds));
-    size_t low = *i, high = *i, last = *i;
-    const size_t first = *i;
-    for ((*i)++; *i < track->nfaces && !apart(t, &faces[*i - 1], &faces[*i]) &&
-                 floor(x_of(t, faces[*i].seconds)) == column;
-         (*i)++) {
-        last = *i;
-        low = faces[last].fake < faces[low].fake ? last : low;
-        high = faces[last].fake > faces[high].fake ? last : high;
-    }
-    const size_t order[4] = {first, low < high ? low : high, low < high ? high : low,
-                             last};
+    const int falls = c->high->frame < c->low->frame;
+    const ef_video_face *order[4] = {c->first, falls ? c->high : c->low,
+                                     falls ? c->low : c->high, c->last};
     for (int k = 0; k < 4; k++)
         if (!k || order[k] != order[k - 1])
-            fprintf(f, "%s%.1f %.1f", k ? "L" : "", x_of(t, faces[order[k]].seconds),
-                    y_of(faces[order[k]].fake));
+            fprintf(f, "%c%.1f %.1f", k ? 'L' : pen, x_of(t, order[k]->seconds),
+                    y_of(order[k]->fake));
+    /* A line of no length has round ends, and so is seen where it stands alone. */
+    if (pen == 'M')
+        fputs("h0", f);
+    c->x = -1;
 }
 
 static void print_curve(FILE *f, const struct timeline *t, const ef_video_track *track)
 {
+    struct column c = {.x = -1};
+    char pen = 'M';
     fputs("<path class=\"curve\" d=\"", f);
-    for (size_t i = 0; i < track->nfaces;) {
-        const int begins = !i || apart(t, &track->faces[i - 1], &track->faces[i]);
-        fputc(begins ? 'M' : 'L', f);
-        print_column(f, t, track, &i);
-        /* A line of no length has round ends, and so is seen where it stands alone. */
-        if (begins)
-            fputs("h0", f);
+    for (size_t i = 0; i < track->nfaces; i++) {
+        const ef_video_face *face = &track->faces[i];
+        const double x = floor(x_of(t, face->seconds));
+        const int away = i && apart(t, face - 1, face);
+        if (c.x >= 0 && (away || (has_score(face) && x > c.x))) {
+            print_column(f, t, &c, pen);
+            pen = 'L';
+        }
+        if (away)
+            pen = 'M';
+        if (!has_score(face))
+            continue;
+        if (c.x < 0)
+            c = (struct column){x, face, face, face, face};
+        c.low = face->fake < c.low->fake ? face : c.low;
+        c.high = face->fake > c.high->fake ? face : c.high;
+        c.last = face;
     }
+    if (c.x >= 0)
+        print_column(f, t, &c, pen);
     fputs("\"/>", f);
 }
 
@@ -157,7 +174,7 @@ static void print_dots(FILE *f, const struct timeline *t, const ef_video_track *
     int begun = 0;
     for (size_t i = 0; i < track->nfaces; i++) {
         const ef_video_face *face = &track->faces[i];
-        if (!face->interpolated != !guessed)
+        if (!face->interpolated != !guessed || !has_score(face))
             continue;
         if (!begun)
             fprintf(f, "<path class=\"%s\" d=\"", guessed ? "guess" : "dots");
@@ -201,7 +218,8 @@ static void print_label(FILE *f, const struct timeline *t, const ef_video_track 
     double least = best->fake;
     size_t gaps = 0;
     for (size_t i = 0; i < track->nfaces; i++) {
-        least = faces[i].fake < least ? faces[i].fake : least;
+        if (has_score(&faces[i]) && faces[i].fake < least)
+            least = faces[i].fake;
         gaps += i && apart(t, &faces[i - 1], &faces[i]);
     }
     timeline_seconds(from, faces->seconds);
@@ -222,7 +240,8 @@ static size_t crossed(const struct timeline *t, const ef_video_track *track, int
     for (size_t i = 0; i < track->nfaces; i++) {
         const double x = x_of(t, track->faces[i].seconds);
         const double y = y_of(track->faces[i].fake);
-        n += (left ? x < 0.3 * WIDE : x > 0.7 * WIDE) && y > y0 && y < y1;
+        n += has_score(&track->faces[i]) && (left ? x < 0.3 * WIDE : x > 0.7 * WIDE) &&
+             y > y0 && y < y1;
     }
     return n;
 }
@@ -251,7 +270,7 @@ static void print_thresholds(FILE *f, const struct timeline *t,
 void timeline_print(FILE *f, const struct timeline *t, const ef_video_track *track,
                     size_t person)
 {
-    if (!track->nfaces)
+    if (track->verdict == EF_VERDICT_NONE)
         return;
     fprintf(f,
             "<div class=\"time %s\"><svg width=\"100%%\" height=\"%d\" role=\"img\" "

@@ -16,7 +16,7 @@ struct timeline {
     size_t nmarks;                /* at most 26                                         */
 };
 
-/* Draws track number `person` (from 1). */
+/* Draws track number `person` (from 1); nothing if no face of it has a score. */
 void timeline_print(FILE *f, const struct timeline *t, const ef_video_track *track,
                     size_t person);
 
