@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from child import MP4, child, colours
-from conftest import ASTRONAUT, BOX, FACE, HOSTILE, Run, pixels
+from conftest import ASTRONAUT, BOX, FACE, HOSTILE, ROOT, Run, pixels
 
 VOID = {"meta", "img", "rect", "line"}
 
@@ -197,6 +197,25 @@ def test_a_clip_that_cannot_be_decoded_twice(dfnet: Run, tiny: Path, tmp_path: P
     text = Page(page.read_text()).text
     assert "could not be decoded again: the decoding process crashed" in text
     assert "Person 1" in text and "data:image" not in page.read_text()
+
+
+def test_faces_without_a_score(dfnet: Run, tmp_path: Path) -> None:
+    """A network of sequences scores some frames, or none; others beside it score all."""
+    models = ROOT / "tests" / "api" / "models"
+    (tmp_path / "a.mp4").write_bytes(MP4)
+    env = child(tmp_path, colours(2, 3))
+    pages = []
+    for others in ((), ("-m", models / "sigmoid_squash_clamp.safetensors")):
+        page = tmp_path / "page.html"
+        words = ("-w", "-q", "-m", models / "sequence.safetensors", *others, "--report", page)
+        assert dfnet("classify", *words, tmp_path / "a.mp4", env=env).returncode == 0
+        pages.append(page.read_text())
+        text = Page(pages[-1]).text
+        assert text.count("No score of sequence (takes 3 video frames of a face in a row)") == 2
+    assert "No score.No score of" in Page(pages[0]).text
+    assert "curve" not in pages[0].split("</style>")[1]
+    assert "over time" not in pages[0].split("Person 1")[1].split("Each line")[0]
+    assert pages[1].count('class="curve"') == 1 and len(strips(pages[1])) == 2
 
 
 def browse(folder: Path, page: Path, *flags: str) -> subprocess.CompletedProcess:
