@@ -906,7 +906,8 @@ typedef struct ef_video_options {
                           last frame, and interpolated between; 1; 1 to 16              */
     double min_overlap; /* boxes with so much intersection over union are of one face;
                            0.3; in (0,1). Smaller ones are, too, if the landmarks moved
-                           by less than half a face                                     */
+                           by less than half a face. From where it was last, or rather
+                           from where it would be had it moved on as before             */
     int fill; /* a face that is missed in up to so many looks in a row is interpolated
                  and scored there, too; 4; 0 to 16; (fill + 1) * detect_every <= 32     */
     int lost; /* one missed in more looks in a row is another person; 16; 0 to 65535    */
