@@ -121,31 +121,46 @@ static void dfn_wino_inputs(const struct dfn_conv_args *a, const struct dfn_wino
     }
 }
 
-/* The block's outputs of the panel that begins at channel o. */
+/* Vector j of the block's outputs of the panel that begins at channel o. lanes is a
+ * constant where all exist, and leaky at every call. */
+DFN_INLINE void dfn_wino_vector(const struct dfn_conv_args *a,
+                                const struct dfn_wino_block *b, const struct dfn_wino *s,
+                                int o, int j, int lanes, const bool leaky)
+{
+    const int c = o + j * DFN_VL;
+    const size_t cout = (size_t)a->cout;
+    const dfn_vec bias = vec_load_upto(a->bias + c, lanes);
+    const dfn_vec slope = leaky ? vec_load_upto(a->slope + c, lanes) : bias;
+    for (int t = 0; t < b->tiles; t++) {
+        const int ox = 2 * (b->first + t);
+        dfn_vec out[2][2];
+        dfn_wino_output(s, t, j, out);
+#pragma GCC unroll 2
+        for (int y = 0; y < 2; y++) {
+            const dfn_vec left = vec_add(out[y][0], bias),
+                          right = vec_add(out[y][1], bias);
+            if (!b->out[y])
+                continue;
+            float *const at = b->out[y] + (size_t)ox * cout + c;
+            vec_store_upto(at, leaky ? vec_leaky(left, slope) : left, lanes);
+            if (ox + 1 < a->ow)
+                vec_store_upto(at + cout, leaky ? vec_leaky(right, slope) : right, lanes);
+        }
+    }
+}
+
 static void dfn_wino_outputs(const struct dfn_conv_args *a,
                              const struct dfn_wino_block *b, const struct dfn_wino *s,
                              int o)
 {
-    for (int j = 0; j < DFN_WINO_VECS; j++) {
-        const int c = o + j * DFN_VL, left = a->cout - c;
-        const int lanes = left < DFN_VL ? left : DFN_VL;
-        if (lanes <= 0)
-            return;
-        const dfn_vec bias = vec_load_upto(a->bias + c, lanes);
-        const dfn_vec slope = a->slope ? vec_load_upto(a->slope + c, lanes) : bias;
-        for (int t = 0; t < b->tiles; t++) {
-            dfn_vec out[2][2];
-            dfn_wino_output(s, t, j, out);
-            for (int y = 0; y < 2; y++)
-                for (int x = 0; x < 2; x++) {
-                    const int ox = 2 * (b->first + t) + x;
-                    dfn_vec v = vec_add(out[y][x], bias);
-                    v = a->slope ? vec_leaky(v, slope) : v;
-                    if (b->out[y] && ox < a->ow)
-                        vec_store_upto(b->out[y] + (size_t)ox * (size_t)a->cout + c, v,
-                                       lanes);
-                }
-        }
+    for (int j = 0; j < DFN_WINO_VECS && o + j * DFN_VL < a->cout; j++) {
+        const int left = a->cout - o - j * DFN_VL;
+        if (left >= DFN_VL && a->slope)
+            dfn_wino_vector(a, b, s, o, j, DFN_VL, true);
+        else if (a->slope)
+            dfn_wino_vector(a, b, s, o, j, left, true);
+        else
+            dfn_wino_vector(a, b, s, o, j, left < DFN_VL ? left : DFN_VL, false);
     }
 }
 
