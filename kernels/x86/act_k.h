@@ -2,8 +2,8 @@
  * vec_avx2.h or vec_avx512.h.
  *
  * Zen 4 starts two operations of 16 floats in a cycle: one multiplication or fused
- * multiply-add, one addition, minimum, rounding or shift, or in the place of either one or
- * two of whole numbers. A division takes the multiplier for two cycles. It looks ahead
+ * multiply-add, one addition, minimum, rounding or shift, or in the place of either any
+ * of whole numbers. A division takes the multiplier for two cycles. It looks ahead
  * about a hundred operations, eight swishes; so what counts here is the number of
  * multiplications, then the number and latency of all operations.
  *
@@ -110,8 +110,8 @@ DFN_INLINE struct dfn_ks vec_constants(const bool hide)
     return ks;
 }
 
-/* The smaller of limit > 0 and x, as whole numbers: any of the four pipes does that, while
- * floats take one of two. Of a NaN, limit or the NaN. */
+/* The smaller of limit > 0 and x, as whole numbers: any of the four pipes does that,
+ * while floats take one of two. Of a NaN, limit or the NaN. */
 DFN_INLINE dfn_vec vec_least_k(dfn_vec limit, dfn_vec x)
 {
 #if DFN_VL == 16
