@@ -65,26 +65,29 @@ DFN_INLINE void dfn_finish_as(const struct dfn_finish *f,
     }
 }
 
+/* An activation's constants would take registers from the sums of tiles if this were
+ * inlined where they are. */
+__attribute__((noinline)) static void
+dfn_finish_act(const struct dfn_finish *f, float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS],
+               int pixels)
+{
+    if (f->act == DFN_ACT_SWISH && f->columns == DFN_TILE_COLUMNS && !f->residual)
+        dfn_finish_whole(f, acc, pixels, DFN_ACT_SWISH);
+    else if (f->act == DFN_ACT_SWISH)
+        dfn_finish_as(f, acc, pixels, DFN_ACT_SWISH, false);
+    else if (f->act == DFN_ACT_RELU6)
+        dfn_finish_as(f, acc, pixels, DFN_ACT_RELU6, false);
+    else
+        dfn_finish_as(f, acc, pixels, DFN_ACT_SIGMOID, false);
+}
+
 static void dfn_tile_finish(const struct dfn_finish *f,
                             float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels)
 {
-    switch (f->act) {
-    case DFN_ACT_SWISH:
-        if (f->columns == DFN_TILE_COLUMNS && !f->residual)
-            dfn_finish_whole(f, acc, pixels, DFN_ACT_SWISH);
-        else
-            dfn_finish_as(f, acc, pixels, DFN_ACT_SWISH, false);
-        break;
-    case DFN_ACT_RELU6:
-        dfn_finish_as(f, acc, pixels, DFN_ACT_RELU6, false);
-        break;
-    case DFN_ACT_SIGMOID:
-        dfn_finish_as(f, acc, pixels, DFN_ACT_SIGMOID, false);
-        break;
-    case DFN_ACT_NONE:
+    if (f->act == DFN_ACT_NONE)
         dfn_finish_as(f, acc, pixels, DFN_ACT_NONE, f->slope != NULL);
-        break;
-    }
+    else
+        dfn_finish_act(f, acc, pixels);
 }
 
 #endif
