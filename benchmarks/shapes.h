@@ -7,7 +7,8 @@
 
 #define MAX_SHAPES 256
 
-/* k: kernel, rows or taps; for pool, fc, prelu and softmax only the fields they have count. */
+/* k: kernel, rows or taps; for pool, fc, prelu and softmax only the fields they have
+ * count. */
 struct shape {
     char layer[48]; /* "b0@224.1.expand", of the first block that has it                */
     enum dfn_op op;

@@ -1,6 +1,6 @@
-/* winograd.h - dense 3 x 3 convolution in fewer multiplications, for any vector: F(2x2, 3x3)
- * of Winograd's short filters (Lavin and Gray, arXiv 1509.09308). Included by one file
- * for each instruction set, after its dfn_tile() and kernels/simd/conv.h.
+/* winograd.h - dense 3 x 3 convolution in fewer multiplications, for any vector:
+ * Winograd's F(2x2, 3x3) (Lavin and Gray, arXiv 1509.09308). Included by one file for
+ * each instruction set, which defines dfn_tile() behind it.
  *
  * Four outputs come from a tile of 4 x 4 pixels by 16 products a channel instead of 36:
  *
