@@ -268,6 +268,44 @@ START_TEST(sequences_right_behind_each_other)
 }
 END_TEST
 
+/* Of a mirrored picture, the crop of the mirrored box; also where it reaches outside. */
+START_TEST(a_mirrored_crop_is_the_mirrored_pictures)
+{
+    static const char *const names[] = {"sigmoid_squash_clamp", "sigmoid2_square_pad",
+                                        "softmax3_longer_pad"};
+    static const ef_box boxes[] = {{20, 10, 40, 40}, {-14, 30, 36, 36}, {80, 60, 40, 48}};
+    static uint8_t turned[BYTES];
+    for (size_t y = 0; y < RANDOM_ROWS; y++)
+        for (size_t x = 0; x < RANDOM_COLUMNS; x++)
+            memcpy(&turned[(y * RANDOM_COLUMNS + x) * 3],
+                   &pixels[0][((y + 1) * RANDOM_COLUMNS - 1 - x) * 3], 3);
+    const ef_image other = {
+        turned, RANDOM_COLUMNS, RANDOM_ROWS, RANDOM_COLUMNS * 3, EF_RGB8, NULL};
+    for (int i = 0; i < 9; i++) {
+        ef_model *m = api_model(names[i % 3], NULL);
+        struct dfn_prepare prepare = {.mirror = true};
+        const ef_allocator a = {0};
+        ef_error err = {0};
+        const size_t n = 3 * (size_t)m->meta.height * (size_t)m->meta.width;
+        float *got = malloc(2 * n * sizeof *got), *want = got + n;
+        ef_box box = boxes[i / 3];
+        for (int c = 0; c < 4; c++)
+            m->meta.margin[c] = 0.25; /* so that all edges are whole numbers */
+        assert_status(dfn_preprocess(m, &pictures[0], &box, got, &prepare, &a, &err),
+                      EF_OK, &err);
+        prepare.mirror = false;
+        box.x = RANDOM_COLUMNS - (box.x + box.w);
+        assert_status(dfn_preprocess(m, &other, &box, want, &prepare, &a, &err), EF_OK,
+                      &err);
+        ck_assert_msg(!memcmp(got, want, n * sizeof *got), "%s, box %d", names[i % 3],
+                      i / 3);
+        dfn_prepare_free(&prepare, &a);
+        free(got);
+        ef_model_free(m);
+    }
+}
+END_TEST
+
 /* A gap that is filled is none; one that is not ends a sequence, and the next begins with
  * the face behind it. */
 START_TEST(gaps_end_sequences)
@@ -583,6 +621,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_track_is_scored_in_sequences);
     tcase_add_test(t, sequences_right_behind_each_other);
+    tcase_add_test(t, a_mirrored_crop_is_the_mirrored_pictures);
     tcase_add_test(t, gaps_end_sequences);
     tcase_add_test(t, another_frame_size_ends_a_sequence);
     tcase_add_test(t, short_tracks_have_no_score_of_a_sequence);
