@@ -4,7 +4,7 @@
  * memory, wrong calls. Detector and pictures are the pseudo-random ones of tests/detect.
  */
 #include "lib/face/preprocess.h"
-#include "tests/api/api.h"
+#include "tests/api/videos.h"
 #include "tests/detect/random_mtcnn.h"
 #include "tests/support/stride.h"
 
@@ -167,26 +167,11 @@ static ef_video_options options(const ef_model *first, const ef_model *second,
     return w;
 }
 
-static ef_video *create(const ef_video_options *w, int threads, int batch)
-{
-    ef_options opt = api_native();
-    ef_error err = {0};
-    ef_video *v = NULL;
-    opt.threads = threads;
-    opt.batch = batch;
-    assert_status(ef_video_create(w, &opt, &v, &err), EF_OK, &err);
-    return v;
-}
-
 static ef_video_result play(ef_video *v, const char *clip)
 {
-    ef_video_result r;
-    ef_error err = {0};
     for (int i = 0; clip[i]; i++)
-        assert_status(ef_video_add(v, picture_of(clip[i]), i / 15.0, &err), EF_OK, &err);
-    ef_video_result_init(&r, sizeof r);
-    assert_status(ef_video_finish(v, &r, &err), EF_OK, &err);
-    return r;
+        video_add(v, picture_of(clip[i]), i / 15.0);
+    return video_finish(v);
 }
 
 /* Every face of every track has exactly the score of the one model, or none. How many
@@ -232,7 +217,7 @@ START_TEST(a_track_is_scored_in_sequences)
     for (int how = 0; how < 2; how++) {
         /* The first is a network's own. */
         const ef_video_options w = options(seven, NULL, how ? ways[how] : NULL);
-        ef_video *v = create(&w, 1, 1);
+        ef_video *v = video_create(&w, 1, 1);
         const ef_video_result r = play(v, moving);
         ck_assert_uint_gt(r.ntracks, 2);
         /* Some tracks begin with the clip: sequences from faces 0 and 14. */
@@ -258,7 +243,7 @@ START_TEST(sequences_right_behind_each_other)
     double sums[2] = {0, 0};
     for (int i = 0; i < 2; i++) {
         const ef_video_options w = options(three, NULL, &turns[i]);
-        ef_video *v = create(&w, 1, 1);
+        ef_video *v = video_create(&w, 1, 1);
         const ef_video_result r = play(v, moving);
         ck_assert_uint_gt(check_all(&r, three, moving, turns[i]), 30);
         sums[i] = r.logit;
@@ -319,7 +304,7 @@ START_TEST(gaps_end_sequences)
         ef_video_options w = options(seven, NULL, NULL);
         w.max_faces = 1;
         w.fill = i ? 4 : 3;
-        ef_video *v = create(&w, 1, 1);
+        ef_video *v = video_create(&w, 1, 1);
         const ef_video_result r = play(v, clips[i]);
         ck_assert_uint_eq(r.ntracks, 1);
         ck_assert_uint_eq(check_all(&r, seven, clips[i], every_14th), scores[i]);
@@ -337,7 +322,7 @@ START_TEST(another_frame_size_ends_a_sequence)
     ef_image less = pictures[0];
     less.height -= 2;
     w.detector = NULL;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     for (int i = 0; i < 20; i++)
         assert_status(ef_video_add(v, i < 6 || i > 12 ? &pictures[0] : &less, i, &err),
                       EF_OK, &err);
@@ -354,7 +339,7 @@ START_TEST(short_tracks_have_no_score_of_a_sequence)
 {
     ef_video_options w = options(seven, single, NULL);
     w.max_faces = 1;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     double expected[MOST];
     const ef_turns each = {1, 1, 0};
     for (int n = 6; n < 8; n++) {
@@ -378,7 +363,7 @@ START_TEST(short_tracks_have_no_score_of_a_sequence)
     /* Alone it says nothing at all, which is no failure. */
     w = options(seven, NULL, NULL);
     w.max_faces = 1;
-    v = create(&w, 2, 1);
+    v = video_create(&w, 2, 1);
     const ef_video_result r = play(v, "000000");
     ck_assert_uint_eq(r.ntracks, 1);
     ck_assert(r.verdict == EF_VERDICT_NONE && r.lacking == 1);
@@ -431,7 +416,7 @@ START_TEST(the_third_place_over_tracks)
     const ef_model *const models[] = {single, other, seven};
     w.models = models;
     w.model_count = 3;
-    ef_video *v = create(&w, 2, 3);
+    ef_video *v = video_create(&w, 2, 3);
     const ef_video_result r = play(v, moving);
     ck_assert_uint_gt(r.ntracks, 2);
     ck_assert_uint_eq(r.lacking, 0);
@@ -459,22 +444,6 @@ END_TEST
 
 /* ---- threads, memory, wrong calls -------------------------------------------------- */
 
-/* The bytes of all scores. */
-static uint64_t digest(const ef_video_result *r)
-{
-    uint64_t h = 14695981039346656037u;
-    for (size_t t = 0; t < r->ntracks; t++)
-        for (size_t i = 0; i < r->tracks[t].nfaces; i++) {
-            const ef_video_face *f = &r->tracks[t].faces[i];
-            const double facts[3] = {f->fake, f->logit, f->counts};
-            for (size_t b = 0; b < sizeof facts; b++)
-                h = (h ^ ((const uint8_t *)facts)[b]) * 1099511628211u;
-        }
-    for (size_t b = 0; b < sizeof r->fake; b++)
-        h = (h ^ ((const uint8_t *)&r->fake)[b]) * 1099511628211u;
-    return h;
-}
-
 START_TEST(threads_and_batches_change_no_bit)
 {
     static const int ways[][2] = {{1, 1}, {1, 4}, {2, 1}, {3, 8}, {8, 64}};
@@ -483,12 +452,12 @@ START_TEST(threads_and_batches_change_no_bit)
         const ef_turns turns[] = {{7, 1, 0}, {4, 5, 4}};
         ef_video_options w = options(seven, single, turns);
         w.detect_every = 2;
-        ef_video *v = create(&w, ways[i][0], ways[i][1]);
+        ef_video *v = video_create(&w, ways[i][0], ways[i][1]);
         for (int again = 0; again < 2; again++) {
             const ef_video_result r = play(v, "0120..021201....0120120210120");
             ck_assert_uint_gt(r.ntracks, 1);
-            expected = i || again ? expected : digest(&r);
-            ck_assert_uint_eq(digest(&r), expected);
+            expected = i || again ? expected : video_digest(&r);
+            ck_assert_uint_eq(video_digest(&r), expected);
         }
         ef_video_free(v);
     }
@@ -508,66 +477,27 @@ static ef_status whole_life(const ef_options *opt, uint64_t *sum, ef_error *err)
     if (!st)
         st = ef_video_finish(v, &r, err);
     if (!st)
-        *sum = digest(&r);
+        *sum = video_digest(&r);
     ef_video_free(v);
     return st;
 }
 
 START_TEST(memory_that_fails)
 {
-    uint64_t expected = 0, sum = 0;
-    struct test_mem mem;
-    ef_error err = {0};
-    for (int threads = 1; threads < 3; threads++)
-        for (long n = 1;; n += (long)test_stride()) {
-            ef_options opt;
-            test_mem_init(&mem);
-            test_options(&opt, &mem);
-            opt.gemm = EF_GEMM_NATIVE;
-            opt.threads = threads;
-            mem.fail_at = n;
-            const ef_status st = whole_life(&opt, &sum, &err);
-            ck_assert_int_eq(mem.live, 0);
-            if (!mem.failed) {
-                ck_assert_int_eq(st, EF_OK);
-                ck_assert_int_gt(n, 40);
-                expected = expected ? expected : sum;
-                ck_assert_uint_eq(sum, expected);
-                break;
-            }
-            assert_status(st, EF_E_NOMEM, &err);
-        }
+    video_survives_failures(whole_life, 40);
 }
 END_TEST
 
 START_TEST(memory_does_not_grow_with_length)
 {
     struct test_mem mem;
-    ef_options opt;
     ef_video *v = NULL;
-    ef_error err = {0};
     const ef_turns turns = {14, 1 | 1 << 7, 1};
     ef_video_options w = options(seven, NULL, &turns);
     w.max_faces = 1;
     w.max_scores = 50;
-    test_mem_init(&mem);
-    test_options(&opt, &mem);
-    assert_status(ef_video_create(&w, &opt, &v, &err), EF_OK, &err);
-    ck_assert_uint_eq(ef_video_memory(v), mem.bytes);
-    for (int i = 0; i < 60; i++)
-        assert_status(ef_video_add(v, &pictures[0], i, &err), EF_OK, &err);
-    const size_t bytes = mem.bytes;
-    const long calls = mem.calls;
-    for (int i = 60; i < 60 + 240 / (int)test_stride(); i++)
-        assert_status(ef_video_add(v, &pictures[0], i, &err), EF_OK, &err);
-    ck_assert_uint_eq(mem.bytes, bytes);
-    ck_assert_int_eq(mem.calls, calls);
-    ef_video_result r;
-    ef_video_result_init(&r, sizeof r);
-    assert_status(ef_video_finish(v, &r, &err), EF_OK, &err);
-    ck_assert_uint_eq(r.tracks[0].nfaces, 50);
+    const ef_video_result r = video_keeps_its_memory(&w, &pictures[0], &mem, &v);
     ck_assert_uint_eq(r.flags, EF_VIDEO_FULL);
-    ck_assert_uint_eq(ef_video_memory(v), mem.bytes);
     /* 49 of the 50 are in the seven sequences. */
     ck_assert_int_eq(r.tracks[0].faces[48].counts, 1);
     ck_assert_int_eq(r.tracks[0].faces[49].counts, 0);
@@ -595,7 +525,7 @@ START_TEST(turns_that_cannot_be)
             REFUSES(EF_E_ARG, ef_video_create(&w, &opt, &v, e));
             ck_assert_ptr_null(v);
         } else {
-            v = create(&w, 1, 1);
+            v = video_create(&w, 1, 1);
             ef_video_free(v);
         }
     }

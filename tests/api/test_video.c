@@ -1,7 +1,7 @@
 /* test_video.c - "videos" of dfnet.h: frames to tracks and verdicts against the functions
  * that do one step each; threads, memory that fails, and every function called wrongly.
  * Detector and pictures are the pseudo-random ones of tests/detect. */
-#include "tests/api/api.h"
+#include "tests/api/videos.h"
 #include "tests/detect/random_mtcnn.h"
 #include "tests/support/stride.h"
 
@@ -47,38 +47,12 @@ static ef_video_options options(void)
     return w;
 }
 
-static ef_video *create(const ef_video_options *w, int threads, int batch)
-{
-    ef_options opt = api_native();
-    ef_error err = {0};
-    ef_video *v = NULL;
-    opt.threads = threads;
-    opt.batch = batch;
-    assert_status(ef_video_create(w, &opt, &v, &err), EF_OK, &err);
-    return v;
-}
-
-static void add(ef_video *v, const ef_image *img, double seconds)
-{
-    ef_error err = {0};
-    assert_status(ef_video_add(v, img, seconds, &err), EF_OK, &err);
-}
-
-static ef_video_result finish(ef_video *v)
-{
-    ef_video_result r;
-    ef_error err = {0};
-    ef_video_result_init(&r, sizeof r);
-    assert_status(ef_video_finish(v, &r, &err), EF_OK, &err);
-    return r;
-}
-
 /* F: faces, else none; a frame each 0.1 s. */
 static ef_video_result play(ef_video *v, const char *frames)
 {
     for (int i = 0; frames[i]; i++)
-        add(v, frames[i] == 'F' ? &with_faces : &empty, 0.1 * i);
-    return finish(v);
+        video_add(v, frames[i] == 'F' ? &with_faces : &empty, 0.1 * i);
+    return video_finish(v);
 }
 
 static size_t detect(ef_detection *found, size_t cap, const ef_image *img)
@@ -117,7 +91,7 @@ START_TEST(tracks_are_the_faces_of_the_frames)
     ef_classifier_free(c);
     ef_video_options w = options();
     w.max_faces = 64;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     const ef_video_result r = play(v, "FFF");
     ck_assert_uint_eq(r.frames, 3);
     ck_assert_double_eq(r.first, 0);
@@ -163,7 +137,7 @@ START_TEST(gaps_are_filled_or_not_or_end_a_track)
     w.fill = 2;
     w.lost = 4;
     w.max_faces = 1;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     ef_video_result r = play(v, "F.F..F");
     ck_assert_uint_eq(r.ntracks, 1);
     ck_assert_uint_eq(r.tracks[0].nfaces, 6);
@@ -195,7 +169,7 @@ START_TEST(looking_in_some_frames_only)
     w.max_faces = 1;
     w.fill = 0;
     w.detect_every = 3;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     /* Frames 0, 3, 6 and the last, 7, are looked at. */
     const ef_video_result r = play(v, "FFFFFFFF");
     ck_assert_uint_eq(r.ntracks, 1);
@@ -214,8 +188,8 @@ END_TEST
 START_TEST(nothing_is_no_failure)
 {
     const ef_video_options w = options();
-    ef_video *v = create(&w, 2, 1);
-    ef_video_result r = finish(v);
+    ef_video *v = video_create(&w, 2, 1);
+    ef_video_result r = video_finish(v);
     ck_assert(!r.frames && !r.ntracks && r.verdict == EF_VERDICT_NONE);
     ck_assert_double_eq(r.fake, 0.5);
     r = play(v, "....");
@@ -228,7 +202,7 @@ START_TEST(without_a_detector_each_frame_is_a_face)
 {
     ef_video_options w = options();
     w.detector = NULL;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     const ef_options opt = api_native();
     ef_classifier *c = api_classifier(scorer, &opt);
     const ef_result whole = api_score(c, &with_faces, NULL);
@@ -248,7 +222,7 @@ START_TEST(what_counts)
     w.fill = 0;
     w.lost = 0;
     w.max_faces = 1;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     ef_video_result r = play(v, "F.FFF.FF");
     ck_assert_uint_eq(r.ntracks, 1);
     ck_assert_uint_eq(r.dropped, 2);
@@ -261,7 +235,7 @@ START_TEST(what_counts)
     w.max_faces = 1;
     w.per_face = 3;
     w.max_scores = 7;
-    v = create(&w, 1, 1);
+    v = video_create(&w, 1, 1);
     r = play(v, "FFFFFFFFFF");
     ck_assert_uint_eq(r.flags, EF_VIDEO_FULL);
     ck_assert_uint_eq(r.tracks[0].nfaces, 7);
@@ -273,22 +247,6 @@ START_TEST(what_counts)
 }
 END_TEST
 
-/* The bytes of all faces and verdicts. */
-static uint64_t digest(const ef_video_result *r)
-{
-    uint64_t h = 14695981039346656037u;
-    for (size_t t = 0; t < r->ntracks; t++)
-        for (size_t i = 0; i < r->tracks[t].nfaces; i++) {
-            const ef_video_face *f = &r->tracks[t].faces[i];
-            double facts[4] = {f->fake, f->logit, (double)f->face.box.x, f->frame};
-            for (size_t b = 0; b < sizeof facts; b++)
-                h = (h ^ ((const uint8_t *)facts)[b]) * 1099511628211u;
-        }
-    for (size_t b = 0; b < sizeof r->fake; b++)
-        h = (h ^ ((const uint8_t *)&r->fake)[b]) * 1099511628211u;
-    return h;
-}
-
 START_TEST(threads_and_batches_change_no_bit)
 {
     static const int ways[][2] = {{1, 1}, {1, 4}, {2, 1}, {3, 8}, {5, 2}, {8, 64}};
@@ -297,13 +255,13 @@ START_TEST(threads_and_batches_change_no_bit)
         for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
             ef_video_options w = options();
             w.detect_every = every;
-            ef_video *v = create(&w, ways[i][0], ways[i][1]);
+            ef_video *v = video_create(&w, ways[i][0], ways[i][1]);
             for (int again = 0; again < 3; again++) {
                 const ef_video_result r = play(v, "FF.FFF..F.FFFFFF.....FFF.F");
                 ck_assert_uint_gt(r.ntracks, 1);
                 if (!i && !again)
-                    expected[every - 1] = digest(&r);
-                ck_assert_uint_eq(digest(&r), expected[every - 1]);
+                    expected[every - 1] = video_digest(&r);
+                ck_assert_uint_eq(video_digest(&r), expected[every - 1]);
             }
             ef_video_free(v);
         }
@@ -338,7 +296,7 @@ START_TEST(a_plan_sets_what_a_pipeline_says)
     w.score = 0;
     w.scale = 1;
     w.detector = NULL;
-    ef_video *v = create(&w, 1, 1);
+    ef_video *v = video_create(&w, 1, 1);
     ef_pipeline_free(p);
     const ef_video_result r = play(v, "FF");
     ck_assert(r.fake >= 0.125 && r.fake <= 0.875);
@@ -414,7 +372,7 @@ END_TEST
 START_TEST(calls_that_cannot_be)
 {
     const ef_video_options w = options();
-    ef_video *v = create(&w, 2, 1);
+    ef_video *v = video_create(&w, 2, 1);
     ef_video_result r;
     ef_image bad = with_faces;
     ef_video_result_init(NULL, sizeof r);
@@ -426,22 +384,22 @@ START_TEST(calls_that_cannot_be)
     REFUSES(EF_E_ARG, ef_video_add(v, &bad, 0, e));
     REFUSES(EF_E_ARG, ef_video_add(v, &with_faces, (double)NAN, e));
     REFUSES(EF_E_ARG, ef_video_add(v, &with_faces, -(double)INFINITY, e));
-    add(v, &with_faces, 5);
+    video_add(v, &with_faces, 5);
     ck_assert_uint_eq(ef_video_memory(v), 0);
     REFUSES(EF_E_ARG, ef_video_add(v, &with_faces, 4.9, e));
-    add(v, &with_faces, 5);
+    video_add(v, &with_faces, 5);
     REFUSES(EF_E_ARG, ef_video_finish(NULL, &r, e));
     REFUSES(EF_E_ARG, ef_video_finish(v, NULL, e));
     r.struct_size = 3;
     REFUSES(EF_E_ARG, ef_video_finish(v, &r, e));
-    r = finish(v);
+    r = video_finish(v);
     ck_assert_uint_eq(r.frames, 2);
     /* A second finish is that of a video without frames; frames after it begin anew. */
-    r = finish(v);
+    r = video_finish(v);
     ck_assert_uint_eq(r.frames, 0);
     r = play(v, "F");
     ck_assert_uint_eq(r.frames, 1);
-    add(v, &with_faces, 9);
+    video_add(v, &with_faces, 9);
     ck_assert_int_eq(ef_video_begin(v, NULL), EF_OK);
     r = play(v, "F.");
     ck_assert_uint_eq(r.frames, 2);
@@ -449,7 +407,7 @@ START_TEST(calls_that_cannot_be)
     ck_assert_uint_eq(ef_video_memory(NULL), 0);
     /* Freed with work at hand. */
     for (int i = 0; i < 4; i++)
-        add(v, &with_faces, 20 + i);
+        video_add(v, &with_faces, 20 + i);
     ef_video_free(v);
     ef_video_free(NULL);
 }
@@ -464,7 +422,7 @@ START_TEST(too_large_a_frame)
     opt.limits.max_pixels = RANDOM_COLUMNS * RANDOM_ROWS - 1;
     assert_status(ef_video_create(&w, &opt, &v, &error), EF_OK, &error);
     REFUSES(EF_E_LIMIT, ef_video_add(v, &with_faces, 0, e));
-    ck_assert_uint_eq(finish(v).frames, 0);
+    ck_assert_uint_eq(video_finish(v).frames, 0);
     ef_video_free(v);
 }
 END_TEST
@@ -520,64 +478,25 @@ static ef_status whole_life(const ef_options *opt, uint64_t *sum, ef_error *err)
     if (!st)
         st = ef_video_finish(v, &r, err);
     if (!st)
-        *sum = digest(&r);
+        *sum = video_digest(&r);
     ef_video_free(v);
     return st;
 }
 
 START_TEST(memory_that_fails)
 {
-    uint64_t expected = 0, sum = 0;
-    struct test_mem mem;
-    ef_error err = {0};
-    test_mem_init(&mem);
-    for (int threads = 1; threads < 3; threads++)
-        for (int from_then_on = 0; from_then_on < 2; from_then_on++)
-            for (long n = 1;; n += (long)test_stride()) {
-                ef_options opt;
-                test_mem_init(&mem);
-                test_options(&opt, &mem);
-                opt.gemm = EF_GEMM_NATIVE;
-                opt.threads = threads;
-                mem.fail_at = n;
-                mem.from_then_on = from_then_on;
-                const ef_status st = whole_life(&opt, &sum, &err);
-                ck_assert_int_eq(mem.live, 0);
-                if (!mem.failed) {
-                    ck_assert_int_eq(st, EF_OK);
-                    ck_assert_int_gt(n, 30);
-                    expected = expected ? expected : sum;
-                    ck_assert_uint_eq(sum, expected);
-                    break;
-                }
-                assert_status(st, EF_E_NOMEM, &err);
-            }
+    video_survives_failures(whole_life, 30);
 }
 END_TEST
 
 START_TEST(memory_does_not_grow_with_length)
 {
     struct test_mem mem;
-    ef_options opt;
     ef_video *v = NULL;
-    ef_error err = {0};
     ef_video_options w = options();
     w.max_faces = 1;
     w.max_scores = 50;
-    test_mem_init(&mem);
-    test_options(&opt, &mem);
-    assert_status(ef_video_create(&w, &opt, &v, &err), EF_OK, &err);
-    ck_assert_uint_eq(ef_video_memory(v), mem.bytes);
-    for (int i = 0; i < 60; i++)
-        add(v, &with_faces, i);
-    const size_t bytes = mem.bytes;
-    const long calls = mem.calls;
-    for (int i = 60; i < 60 + 240 / (int)test_stride(); i++)
-        add(v, &with_faces, i);
-    ck_assert_uint_eq(mem.bytes, bytes);
-    ck_assert_int_eq(mem.calls, calls);
-    ck_assert_uint_eq(finish(v).tracks[0].nfaces, 50);
-    ck_assert_uint_eq(ef_video_memory(v), mem.bytes);
+    video_keeps_its_memory(&w, &with_faces, &mem, &v);
     ef_video_free(v);
     ck_assert_int_eq(mem.live, 0);
 }
