@@ -40,6 +40,8 @@ LIMIT = 3.0
 CHAOS = 0.01
 #: Places of the last map, over all pictures, that running statistics come from at least.
 PLACES = 600
+#: Where attention begins, as a share of the least of the pictures' strongest places.
+SPARSE = 0.6
 HEADER = f"{'network':20} {'what':22} {'size':>8} {'max|z|':>8} {'torch f32':>10} {'dfnet':>10}"
 
 
@@ -103,6 +105,18 @@ def logits(looked: list[unfolded.Looked]) -> np.ndarray:
     return torch.cat([one.logits for one in looked]).double().numpy()
 
 
+def few_places(kind: containers.Kind, state: dict, x: torch.Tensor) -> np.ndarray:
+    """float32 [maps]: a bias that leaves attention a few places in every picture.
+
+    So it is after training. Below each picture's strongest place: without attention all logits
+    are 0, and nothing is compared.
+    """
+    without = state | {"attentions.bn.bias": np.zeros(kind.maps, np.float32)}
+    net = unfolded.Network(kind, without, torch.float32)
+    top = min(float(look.maps.max()) for look in per_picture(net, x, 1))
+    return np.full(kind.maps, -SPARSE * top, np.float32)
+
+
 def compare(kind: containers.Kind, args: argparse.Namespace, folder: Path, rows: Rows) -> None:
     size = args.size or kind.size
     generator = torch.Generator().manual_seed(args.seed)
@@ -115,10 +129,10 @@ def compare(kind: containers.Kind, args: argparse.Namespace, folder: Path, rows:
     )
     dtype = np.float16 if kind.half else np.float32
     state |= {name: array.astype(dtype) for name, array in learned.items()}
-    if kind.maps:  # as attention is after training: few places
-        state["attentions.bn.bias"] = np.full(kind.maps, -2, np.float32)
     inputs = args.inputs or (4 if kind.variant == "b7" else 8)
     x = pictures(inputs * group, size, generator)
+    if kind.maps:
+        state["attentions.bn.bias"] = few_places(kind, state, x)
     source = pw.save(folder / "checkpoint.pth", kind.tree(state))
     nets = [unfolded.Network(kind, state, d) for d in (torch.float32, torch.float64)]
     del state, learned
