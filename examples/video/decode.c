@@ -493,7 +493,7 @@ static void take_frame(struct decoder *d, const AVFrame *f)
 static void take_frames(struct decoder *d)
 {
     AVFrame *frame = d->frame;
-    int code;
+    int code = 0;
     while (d->next != NONE && (code = avcodec_receive_frame(d->codec, frame)) >= 0) {
         take_frame(d, frame);
         av_frame_unref(frame);
