@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define MAX_DEPTH 32
 
@@ -33,6 +34,13 @@ const char *ex_blas(void)
 #else
     return NULL;
 #endif
+}
+
+double ex_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void on_interrupt(int signal_number)

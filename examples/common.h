@@ -31,6 +31,9 @@ const char *ex_blas(void);
 void ex_catch_interrupt(void);
 int ex_cancel(void *unused);
 
+/* By a clock that never goes back, from some moment on. */
+double ex_seconds(void);
+
 /* Calls each(user, path) for path, or, if it is a folder, for every picture file below it
  * in the order of their names (links to folders are not followed). not 0 from each ends
  * the walk. Returns the number of files found, -1 if the walk was ended. */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH 4
@@ -190,13 +189,6 @@ static int note_number(struct clip *c, size_t frame, uint64_t number)
     return 1;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void keep_facts(struct clip *c, const struct video_reader *r)
 {
     c->total = r->total;
@@ -231,7 +223,7 @@ ef_status clip_score(struct clip *c, int file, const char *path, ef_error *err)
     const struct scorer *s = c->scorer;
     struct video_reader r;
     char words[CHOOSE_WORDS];
-    const double began = now();
+    const double began = ex_seconds();
     c->no_video = 0;
     ef_status st = make(c, err);
     if (!st)
@@ -247,7 +239,7 @@ ef_status clip_score(struct clip *c, int file, const char *path, ef_error *err)
         st = ef_video_finish(c->video, &c->result, err);
     keep_facts(c, &r);
     reader_close(&r);
-    c->wall_seconds = now() - began;
+    c->wall_seconds = ex_seconds() - began;
     progress_part(0, 0);
     (void)path;
     return st;

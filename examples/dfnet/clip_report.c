@@ -313,18 +313,11 @@ static int is_shown(const struct showing *s, size_t track)
     return 0;
 }
 
-/* lacking: bits of the models that gave none. */
 static void print_score(const struct showing *s, double fake, double logit,
                         ef_verdict verdict, uint64_t lacking)
 {
-    char words[1024];
     report_score(s->r, fake, logit, verdict);
-    if (!lacking)
-        return;
-    scorer_lacking(s->r->scorer, lacking, words, sizeof words);
-    fputs("<p class=\"lacks\">No score of <bdi>", s->r->body);
-    escape_html(s->r->body, words);
-    fputs("</bdi></p>\n", s->r->body);
+    report_lacking(s->r, "lacks", lacking);
 }
 
 static void print_person(const struct showing *s, size_t i)

@@ -68,15 +68,6 @@ static void table(const struct rows *r, const char *path, const struct clip *c)
 
 /* ---- JSON -------------------------------------------------------------------------- */
 
-/* Without a score there are no numbers. */
-static void json_scores(double fake, double logit, ef_verdict verdict)
-{
-    if (verdict == EF_VERDICT_NONE)
-        fputs("\"verdict\":\"none\"", stdout);
-    else
-        rows_json_scores(fake, logit, verdict);
-}
-
 static void json_face(const struct clip *c, const ef_video_face *f, const char *comma)
 {
     const ef_box b = f->face.box;
@@ -84,7 +75,7 @@ static void json_face(const struct clip *c, const ef_video_face *f, const char *
            "\"h\":%.9g},",
            comma, (unsigned long long)clip_number(c, f), f->seconds, (double)b.x,
            (double)b.y, (double)b.w, (double)b.h);
-    json_scores(f->fake, f->logit, f->verdict);
+    rows_json_scores(f->fake, f->logit, f->verdict);
     if (f->interpolated)
         fputs(",\"interpolated\":true", stdout);
     else
@@ -114,7 +105,7 @@ static void json(const char *path, const struct clip *c, const char *heatmap, in
         const ef_video_track *t = &v->tracks[i];
         printf("%s{\"person\":%zu,\"first\":%.6f,\"last\":%.6f,\"found\":%zu,",
                i ? "," : "", i + 1, first_of(t)->seconds, last_of(t)->seconds, t->found);
-        json_scores(t->fake, t->logit, t->verdict);
+        rows_json_scores(t->fake, t->logit, t->verdict);
         rows_json_lacking(c->scorer, t->lacking);
         fputs(",\"faces\":[", stdout);
         for (size_t f = 0; f < t->nfaces; f++)
@@ -122,7 +113,7 @@ static void json(const char *path, const struct clip *c, const char *heatmap, in
         fputs("]}", stdout);
     }
     fputs("],", stdout);
-    json_scores(v->fake, v->logit, v->verdict);
+    rows_json_scores(v->fake, v->logit, v->verdict);
     if (v->ntracks)
         rows_json_lacking(c->scorer, v->lacking);
     rows_json_pipeline(c->scorer);

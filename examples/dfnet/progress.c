@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A line is drawn again for a frame only after so long. */
@@ -17,13 +16,6 @@ static long expected, before, done_now, failed_now;
 static char name[33];
 static double began, drawn;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void progress_begin(int quiet)
 {
     const char *term = getenv("TERM");
@@ -31,7 +23,7 @@ void progress_begin(int quiet)
     on = !quiet && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     shown = 0;
     expected = before = 0;
-    began = now();
+    began = ex_seconds();
 }
 
 int progress_wanted(void)
@@ -76,7 +68,7 @@ static void draw(long frame, long frames)
     FILE *f = open_memstream(&line, &length);
     if (!f)
         return;
-    drawn = now();
+    drawn = ex_seconds();
     fprintf(f, "\r\033[K\033[?7l%ld", done_now);
     if (expected)
         fprintf(f, " of %ld", expected);
@@ -109,7 +101,7 @@ void progress_show(long done, long failed, const char *path)
 
 void progress_part(long frame, long frames)
 {
-    if (on && frames > 0 && now() - drawn >= PART_SECONDS)
+    if (on && frames > 0 && ex_seconds() - drawn >= PART_SECONDS)
         draw(frame, frames);
 }
 

@@ -216,15 +216,15 @@ void report_begin(struct report *r, const char *path)
     fputs("</bdi></h2>\n", r->body);
 }
 
-static void print_lacking(const struct report *r, const struct picture_score *p)
+void report_lacking(const struct report *r, const char *style, uint64_t lacking)
 {
     char words[1024];
-    if (!p->lacking || !p->nfaces)
+    if (!lacking)
         return;
-    scorer_lacking(r->scorer, p->lacking, words, sizeof words);
-    fputs("<p class=\"dim\">No score of <bdi>", r->body);
+    scorer_lacking(r->scorer, lacking, words, sizeof words);
+    fprintf(r->body, "<p class=\"%s\">No score of <bdi>", style);
     escape_html(r->body, words);
-    fputs("</bdi></p>", r->body);
+    fputs("</bdi></p>\n", r->body);
 }
 
 void report_picture(struct report *r, const char *path, const ef_image *img,
@@ -250,7 +250,7 @@ void report_picture(struct report *r, const char *path, const ef_image *img,
     if (!p->nfaces && r->scorer->faces)
         fputs("<p class=\"verdict none\">No face was found: there is no score.</p>",
               r->body);
-    print_lacking(r, p);
+    report_lacking(r, "dim", p->nfaces ? p->lacking : 0);
     print_labels(r, p);
     fputs("</div></div></article>\n", r->body);
 }

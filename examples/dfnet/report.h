@@ -29,6 +29,9 @@ void report_count_clip(struct report *r, ef_verdict verdict);
 /* Opens an article with the file's name. */
 void report_begin(struct report *r, const char *path);
 void report_score(const struct report *r, double fake, double logit, ef_verdict verdict);
+/* lacking: bits of the models that gave no score; nothing if there are none. style: class
+ * of the paragraph. */
+void report_lacking(const struct report *r, const char *style, uint64_t lacking);
 void report_bar(const struct report *r, double fake, ef_verdict verdict);
 
 /* A picture that was made `scale` times as large, with numbered boxes, which are in the

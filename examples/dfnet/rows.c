@@ -103,8 +103,9 @@ static void table_row(const struct rows *r, const char *path,
 
 void rows_json_scores(double fake, double logit, ef_verdict verdict)
 {
-    printf("\"fake\":%.9g,\"logit\":%.9g,\"verdict\":\"%s\"", fake, logit,
-           ef_verdict_name(verdict));
+    if (verdict != EF_VERDICT_NONE)
+        printf("\"fake\":%.9g,\"logit\":%.9g,", fake, logit);
+    printf("\"verdict\":\"%s\"", ef_verdict_name(verdict));
 }
 
 void rows_json_lacking(const struct scorer *s, uint64_t lacking)
@@ -162,13 +163,8 @@ static void json_row(const struct rows *r, const char *path,
     printf(",\"faces\":[");
     for (int i = 0; i < p->nfaces; i++)
         json_face(r, p, i);
-    putchar(']');
-    if (p->nfaces) {
-        putchar(',');
-        rows_json_scores(p->fake, p->logit, p->verdict);
-    } else {
-        printf(",\"verdict\":\"none\"");
-    }
+    fputs("],", stdout);
+    rows_json_scores(p->fake, p->logit, p->verdict);
     for (size_t i = 0; i < p->ntop; i++) {
         printf("%s{\"index\":%d,\"value\":%.9g,\"label\":", i ? "," : ",\"top\":[",
                p->top[i].output, (double)p->top[i].value);

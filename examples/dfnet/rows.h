@@ -20,7 +20,8 @@ void rows_clip(const struct rows *r, const char *path, const struct clip *clip,
                const char *heatmap);
 void rows_error(const struct rows *r, const char *path, const ef_error *err);
 
-/* For clip_rows.c: a line of the table; three members of an object; with a comma before,
+/* For clip_rows.c: a line of the table; three members of an object, or without a
+ * score the verdict only; with a comma before,
  * one that says which models gave no score, if any, and what the pipeline is, if one. */
 void rows_table_line(const struct rows *r, ef_verdict verdict, double fake, double logit,
                      const char *face, const char *path);

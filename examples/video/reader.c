@@ -209,19 +209,12 @@ static int has_gone(struct video_reader *r, ef_error *err)
 
 /* ---- reading ----------------------------------------------------------------------- */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 enum got { GOT_ALL, GOT_END, GOT_TIMEOUT, GOT_CANCEL };
 
 /* n bytes to `to`. */
 static enum got get(struct video_reader *r, void *to, size_t n)
 {
-    double since = now();
+    double since = ex_seconds();
     for (size_t have = 0; have < n;) {
         const ssize_t got = read(r->fd, (char *)to + have, n - have);
         if (got > 0) {
@@ -232,10 +225,10 @@ static enum got get(struct video_reader *r, void *to, size_t n)
             return GOT_END;
         if (ex_cancel(NULL))
             return GOT_CANCEL;
-        const double before = now();
+        const double before = ex_seconds();
         struct pollfd p = {r->fd, POLLIN, 0};
         const int ready = poll(&p, 1, SLICE_MS);
-        const double after = now();
+        const double after = ex_seconds();
         r->waited += after - before;
         if (ready > 0)
             since = after;

@@ -464,22 +464,14 @@ START_TEST(threads_and_batches_change_no_bit)
 }
 END_TEST
 
-static ef_status whole_life(const ef_options *opt, uint64_t *sum, ef_error *err)
+static ef_status whole_life(const ef_options *opt, uint64_t *digest, ef_error *err)
 {
+    const ef_image *frames[7];
     const ef_turns turns[] = {{3, 1, 1}, {1, 1, 0}};
     const ef_video_options w = options(three, single, turns);
-    ef_video *v = NULL;
-    ef_video_result r;
-    ef_status st = ef_video_create(&w, opt, &v, err);
-    for (int i = 0; i < 7 && !st; i++)
-        st = ef_video_add(v, &pictures[i % 3], i, err);
-    ef_video_result_init(&r, sizeof r);
-    if (!st)
-        st = ef_video_finish(v, &r, err);
-    if (!st)
-        *sum = video_digest(&r);
-    ef_video_free(v);
-    return st;
+    for (int i = 0; i < 7; i++)
+        frames[i] = &pictures[i % 3];
+    return video_life(&w, opt, frames, 7, digest, err);
 }
 
 START_TEST(memory_that_fails)

@@ -467,22 +467,11 @@ END_TEST
 
 /* ---- memory ---- */
 
-static ef_status whole_life(const ef_options *opt, uint64_t *sum, ef_error *err)
+static ef_status whole_life(const ef_options *opt, uint64_t *digest, ef_error *err)
 {
+    const ef_image *const frames[] = {&with_faces, &empty, &with_faces};
     const ef_video_options w = options();
-    ef_video *v = NULL;
-    ef_video_result r;
-    ef_status st = ef_video_create(&w, opt, &v, err);
-    ck_assert((v == NULL) == (st != EF_OK));
-    for (int i = 0; i < 3 && !st; i++)
-        st = ef_video_add(v, i == 1 ? &empty : &with_faces, i, err);
-    ef_video_result_init(&r, sizeof r);
-    if (!st)
-        st = ef_video_finish(v, &r, err);
-    if (!st)
-        *sum = video_digest(&r);
-    ef_video_free(v);
-    return st;
+    return video_life(&w, opt, frames, 3, digest, err);
 }
 
 START_TEST(memory_that_fails)

@@ -50,6 +50,25 @@ uint64_t video_digest(const ef_video_result *r)
     return more(h, &r->fake, sizeof r->fake);
 }
 
+ef_status video_life(const ef_video_options *w, const ef_options *opt,
+                     const ef_image *const *frames, size_t n, uint64_t *digest,
+                     ef_error *err)
+{
+    ef_video *v = NULL;
+    ef_video_result r;
+    ef_status st = ef_video_create(w, opt, &v, err);
+    ck_assert((v == NULL) == (st != EF_OK));
+    for (size_t i = 0; i < n && !st; i++)
+        st = ef_video_add(v, frames[i], (double)i, err);
+    ef_video_result_init(&r, sizeof r);
+    if (!st)
+        st = ef_video_finish(v, &r, err);
+    if (!st)
+        *digest = video_digest(&r);
+    ef_video_free(v);
+    return st;
+}
+
 static bool survives(video_life_fn *life, int threads, bool lasting, long n, long least,
                      uint64_t *expected)
 {

@@ -13,7 +13,13 @@ ef_video_result video_finish(ef_video *v);
 /* A number made of all faces and scores, to the bit. */
 uint64_t video_digest(const ef_video_result *r);
 
-/* Makes, feeds, finishes and frees a video with opt; *digest: of its result. */
+/* Makes a video of w with opt, adds n frames, one a second, finishes and frees it;
+ * *digest: of its result. The first failure ends it. */
+ef_status video_life(const ef_video_options *w, const ef_options *opt,
+                     const ef_image *const *frames, size_t n, uint64_t *digest,
+                     ef_error *err);
+
+/* A video_life() of the suite's own. */
 typedef ef_status video_life_fn(const ef_options *opt, uint64_t *digest, ef_error *err);
 
 /* Lets each allocation of life fail, alone and with all that follow, on one and two
