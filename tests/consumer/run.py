@@ -91,7 +91,8 @@ def installed(s: Setting) -> Path:
     with locked(s.work):
         arguments = [f"--prefix={s.prefix}", "--buildtype=release", "-Dtests=false", *s.options]
         setup(s, s.source, build, arguments)
-        run(["meson", "install", "-C", str(build), "--quiet"])
+        # Only what changed: another mode may be reading the prefix at this moment.
+        run(["meson", "install", "-C", str(build), "--only-changed", "--quiet"])
     return build
 
 
