@@ -139,21 +139,20 @@ static void csv(const char *path, const struct clip *c, const char *heatmap)
         if (v->ntracks) {
             const ef_video_track *t = &v->tracks[i];
             const ef_video_face *f = &t->faces[t->best];
-            const ef_box b = f->face.box;
-            printf(",%zu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%s,%.9g,%.9g,%s,", i + 1,
-                   (double)b.x, (double)b.y, (double)b.w, (double)b.h,
-                   (double)f->face.score, t->fake, t->logit, ef_verdict_name(t->verdict),
-                   v->fake, v->logit, ef_verdict_name(v->verdict));
+            rows_csv_face(i + 1, f->face.box, f->face.score);
+            rows_csv_scores(t->fake, t->logit, t->verdict);
             scorer_lacking(c->scorer, t->lacking, lacking, sizeof lacking);
             snprintf(place, sizeof place, "video %.2f-%.2f s, box at %.2f s%s%s%s%s",
                      first_of(t)->seconds, last_of(t)->seconds, f->seconds,
                      c->partial ? "; partial: " : "", c->partial ? c->why : "",
                      *lacking ? "; no score of " : "", lacking);
         } else {
-            fputs(",,,,,,,,,,,,none,", stdout);
+            fputs(",,,,,,,,,", stdout);
             snprintf(place, sizeof place, "video%s%s", c->partial ? "; partial: " : "",
                      c->partial ? c->why : "");
         }
+        rows_csv_scores(v->fake, v->logit, v->verdict);
+        putchar(',');
         escape_csv(stdout, heatmap && !i ? heatmap : "");
         /* No labels, no error. */
         fputs(",\"\",,", stdout);

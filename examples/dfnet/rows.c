@@ -196,19 +196,35 @@ static void csv_top(const struct rows *r, const struct picture_score *p)
     escape_csv(stdout, text);
 }
 
+void rows_csv_face(size_t number, ef_box box, float found)
+{
+    printf(",%zu,%.9g,%.9g,%.9g,%.9g,%.9g", number, (double)box.x, (double)box.y,
+           (double)box.w, (double)box.h, (double)found);
+}
+
+void rows_csv_scores(double fake, double logit, ef_verdict verdict)
+{
+    if (verdict != EF_VERDICT_NONE)
+        printf(",%.9g,%.9g", fake, logit);
+    else
+        fputs(",,", stdout);
+    printf(",%s", ef_verdict_name(verdict));
+}
+
 static void csv_row(const struct rows *r, const char *path, const struct picture_score *p,
                     const char *heatmap)
 {
     for (int i = 0; i < p->nfaces || !i; i++) {
         const struct scored_face *f = &p->faces[i];
         escape_csv(stdout, path);
-        if (p->nfaces)
-            printf(",%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%s,%.9g,%.9g,%s,", i + 1,
-                   (double)f->box.x, (double)f->box.y, (double)f->box.w, (double)f->box.h,
-                   (double)f->found, f->fake, f->logit, ef_verdict_name(f->verdict),
-                   p->fake, p->logit, ef_verdict_name(p->verdict));
-        else
-            printf(",,,,,,,,,,,,none,");
+        if (p->nfaces) {
+            rows_csv_face((size_t)i + 1, f->box, f->found);
+            rows_csv_scores(f->fake, f->logit, f->verdict);
+        } else {
+            fputs(",,,,,,,,,", stdout);
+        }
+        rows_csv_scores(p->fake, p->logit, p->verdict);
+        putchar(',');
         escape_csv(stdout, heatmap && !i ? heatmap : "");
         putchar(',');
         csv_top(r, p);

@@ -26,6 +26,9 @@ void rows_error(const struct rows *r, const char *path, const ef_error *err);
 void rows_table_line(const struct rows *r, ef_verdict verdict, double fake, double logit,
                      const char *face, const char *path);
 void rows_json_scores(double fake, double logit, ef_verdict verdict);
+/* CSV's cells of a face or of scores, commas before them; empty without a score. */
+void rows_csv_face(size_t number, ef_box box, float found);
+void rows_csv_scores(double fake, double logit, ef_verdict verdict);
 void rows_json_lacking(const struct scorer *s, uint64_t lacking);
 void rows_json_pipeline(const struct scorer *s);
 

@@ -6,6 +6,7 @@ tests/combine/reference_rules.py from what each says alone."""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -319,6 +320,12 @@ def test_short_clip_says_what_is_lacking(
     assert dfnet("classify", *words).returncode == 0
     text = page.read_text()
     assert "There is no score." in text and "50.0 %" not in text and 'class="curve"' not in text
+    cells = list(csv.DictReader(dfnet("classify", "--csv", *words).stdout.decode().splitlines()))
+    assert cells and all(
+        cell["found"] and cell["verdict"] == cell["picture_verdict"] == "none" for cell in cells
+    )
+    for name in ("fake", "logit", "picture_fake", "picture_logit"):
+        assert all(cell[name] == "" for cell in cells), name
     words[2] = pipeline
     table = dfnet("classify", *words)
     assert f"person 1 has no score of S ({why})" in table.stderr.decode()
