@@ -69,6 +69,14 @@ DFN_INLINE dfn_vec vec_fma(dfn_vec a, dfn_vec b, dfn_vec c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+/* Of the lower eight lanes; nobody may use the others. It costs what a multiply-add of
+ * eight floats does, on Zen 4 half as much. */
+DFN_INLINE dfn_vec vec_fma_half(dfn_vec a, dfn_vec b, dfn_vec c)
+{
+    return _mm512_castps256_ps512(_mm256_fmadd_ps(
+        _mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)));
+}
+
 DFN_INLINE dfn_vec vec_at_least(dfn_vec limit, dfn_vec x)
 {
     return _mm512_max_ps(limit, x);

@@ -16,6 +16,11 @@
 /* A tile of fewer sums goes through memory: it is a rest, and each way is much code. */
 #define DFN_PW_FEWEST (DFN_VREGS == 32 ? 14 : 8)
 
+/* Whether the last vector of a group is half one: that of project, without activation. */
+#ifndef DFN_PW_HALF
+#define DFN_PW_HALF 0
+#endif
+
 /* The ways out of registers; everything else goes through memory. */
 enum dfn_pw_way {
     DFN_PW_PLAIN,
@@ -32,7 +37,7 @@ DFN_INLINE enum dfn_pw_way dfn_pw_way_of(const struct dfn_pw_group *g,
         return DFN_PW_HELD;
     if (g->act == DFN_ACT_NONE)
         return at->residual ? DFN_PW_RESIDUAL : DFN_PW_PLAIN;
-    if (at->residual)
+    if (at->residual || DFN_PW_HALF)
         return DFN_PW_HELD;
     return g->act == DFN_ACT_SWISH   ? DFN_PW_SWISH
            : g->act == DFN_ACT_RELU6 ? DFN_PW_RELU6
@@ -55,6 +60,17 @@ DFN_INLINE const float *dfn_pw_pixel(const struct dfn_pw_at *at, const int r)
     static const unsigned char times[7] = {0, 1, 2, 1, 4, 1, 2};
     return (const float *)(const void *)(at->x[r / 7] +
                                          at->step[index[r % 7]] * times[r % 7]);
+}
+
+/* last: of a group's last vector, which DFN_PW_HALF says is half one. */
+DFN_INLINE dfn_vec dfn_pw_fma(const int last, dfn_vec x, dfn_vec w, dfn_vec sum)
+{
+#if DFN_PW_HALF
+    if (last)
+        return vec_fma_half(x, w, sum);
+#endif
+    (void)last;
+    return vec_fma(x, w, sum);
 }
 
 /* dfn_pw_piece(), which begins with the biases where i is 0, and fetches memory ahead: a
@@ -98,7 +114,7 @@ DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_pl
             const dfn_vec x = vec_set1(*dfn_pw_pixel(&at, r));
 #pragma GCC unroll 3
             for (int j = 0; j < cols; j++)
-                sum[r][j] = vec_fma(x, v[j], sum[r][j]);
+                sum[r][j] = dfn_pw_fma(j == cols - 1, x, v[j], sum[r][j]);
         }
         at.x[0] += sizeof(float);
         at.x[1] += sizeof(float);
