@@ -2,7 +2,8 @@
  * one kernel file for each instruction set, which first defines
  *
  *   DFN_TILE_PIXELS   pixels of a tile: 4, 6 or 12
- *   DFN_TILE_COLUMNS  output channels of a tile, as many as a panel of its weights has
+ *   DFN_TILE_COLUMNS  output channels of a panel of weights, and of a tile
+ *   DFN_TILE_PANELS   panels of a wide tile, of DFN_TILE_WIDE pixels; or not defined
  *
  * and afterwards dfn_tile() and dfn_tile_finish(); those with vectors have the latter
  * from kernels/simd/conv.h. Everything is static: each file has its own copy, compiled
@@ -23,12 +24,24 @@
 
 #include "kernels/kernels.h"
 
+#include <stdbool.h>
+
+#ifndef DFN_TILE_PANELS
+#define DFN_TILE_PANELS 1
+#define DFN_TILE_WIDE DFN_TILE_PIXELS
+#endif
+/* Floats of the sums of a tile of either kind. */
+#define DFN_TILE_SUMS                                                                    \
+    ((DFN_TILE_WIDE > DFN_TILE_PIXELS ? DFN_TILE_WIDE : DFN_TILE_PIXELS) *               \
+     DFN_TILE_PANELS * DFN_TILE_COLUMNS)
+
 /* The part of a window that lies inside the input, as pieces of memory. */
 struct dfn_window {
     const float *in;     /* first float of its first piece                              */
     const float *weight; /* of the panel, at the first tap                              */
     size_t depth;        /* floats of a piece                                           */
     size_t in_next, weight_next; /* from one kernel row's piece to the next             */
+    size_t panel;                /* floats from a panel of weights to the next          */
     int rows;                    /* kernel rows inside                                  */
 };
 
@@ -39,58 +52,44 @@ struct dfn_finish {
     const float *bias, *slope, *residual; /* slope and residual may be NULL             */
     size_t cout;                          /* from pixel to pixel                        */
     size_t room;                          /* floats of the row from out to its end      */
-    int columns;                          /* channels that exist                        */
+    int width, columns;                   /* channels of the tile, those that exist     */
     enum dfn_act act;
 };
 
-/* acc[r][j] = sum over the window of pixel r, `step` floats from pixel to pixel. pixels
- * is a constant at every call, so that sums live in registers. */
-DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
-                         float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], const int pixels);
+/* acc[r][j] = sum over the window of pixel r, `step` floats from pixel to pixel, for the
+ * channels j of so many panels. pixels and panels are constants at every call, so that
+ * sums live in registers. */
+DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step, float *acc,
+                         const int pixels, const int panels);
 
-/* out = residual + act(acc + bias) for the channels that exist, act or prelu. */
-static void dfn_tile_finish(const struct dfn_finish *f,
-                            float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels);
+/* out = residual + act(acc + bias) for the channels that exist, act or prelu; acc
+ * [pixels][width]; wide, a constant: of a wide tile. */
+DFN_INLINE void dfn_tile_finish(const struct dfn_finish *f, float *acc, int pixels,
+                                const bool wide);
 
-static void dfn_any_tile(const struct dfn_window *v, size_t step,
-                         float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels)
+/* One line for each width. */
+/* clang-format off */
+#define DFN_CASE(n, panels)                                                              \
+    case n:                                                                              \
+        dfn_tile(v, step, acc, n, panels);                                               \
+        break;
+
+/* 8, 9 and 10 pixels are for R-Net's and O-Net's maps of 9, 21, 22 pixels. */
+static void dfn_any_tile(const struct dfn_window *v, size_t step, float *acc, int pixels)
 {
     switch (pixels) {
-    case 1:
-        dfn_tile(v, step, acc, 1);
-        break;
-    case 2:
-        dfn_tile(v, step, acc, 2);
-        break;
-    case 3:
-        dfn_tile(v, step, acc, 3);
-        break;
-    case 4:
-        dfn_tile(v, step, acc, 4);
-        break;
+    DFN_CASE(1, 1) DFN_CASE(2, 1) DFN_CASE(3, 1)
 #if DFN_TILE_PIXELS > 4
-    case 5:
-        dfn_tile(v, step, acc, 5);
-        break;
-    case 6:
-        dfn_tile(v, step, acc, 6);
-        break;
+    DFN_CASE(4, 1) DFN_CASE(5, 1)
 #endif
 #if DFN_TILE_PIXELS > 6
-    case 8: /* R-Net's and O-Net's maps of 9, 21, 22 pixels */
-        dfn_tile(v, step, acc, 8);
-        break;
-    case 9:
-        dfn_tile(v, step, acc, 9);
-        break;
-    case 10:
-        dfn_tile(v, step, acc, 10);
-        break;
+    DFN_CASE(6, 1) DFN_CASE(8, 1) DFN_CASE(9, 1) DFN_CASE(10, 1)
 #endif
     default:
-        dfn_tile(v, step, acc, DFN_TILE_PIXELS);
+        dfn_tile(v, step, acc, DFN_TILE_PIXELS, 1);
     }
 }
+/* clang-format on */
 
 /* Pixels of the next tile when n are left: one of the cases above. */
 static int dfn_tile_pixels(int n)
@@ -100,16 +99,43 @@ static int dfn_tile_pixels(int n)
     return n == 7 ? 6 : n == 11 ? 10 : n;
 }
 
-/* One output row of one panel of output channels; v: its kernel rows, taken at tap kx = 0
- * of the pixel x = 0 as if that were inside. f: at the pixel x = 0. */
-static void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_window *v,
-                           struct dfn_finish f)
+#if DFN_TILE_PANELS > 1
+/* No register may be left over for what stands around the tile. */
+/* clang-format off */
+__attribute__((noinline))
+static void dfn_any_wide(const struct dfn_window *v, size_t step, float *acc, int pixels)
+{
+    switch (pixels) {
+    DFN_CASE(1, DFN_TILE_PANELS) DFN_CASE(2, DFN_TILE_PANELS)
+    DFN_CASE(4, DFN_TILE_PANELS) DFN_CASE(6, DFN_TILE_PANELS)
+    DFN_CASE(8, DFN_TILE_PANELS) DFN_CASE(10, DFN_TILE_PANELS)
+    DFN_CASE(12, DFN_TILE_PANELS)
+    default:
+        dfn_tile(v, step, acc, DFN_TILE_WIDE, DFN_TILE_PANELS);
+    }
+}
+/* clang-format on */
+
+static int dfn_wide_pixels(int n)
+{
+    return n >= DFN_TILE_WIDE ? DFN_TILE_WIDE : n < 2 ? n : n & ~1;
+}
+#else
+#define dfn_any_wide dfn_any_tile
+#define dfn_wide_pixels dfn_tile_pixels
+#endif
+
+/* One output row of one panel of output channels, or of a wide tile's panels; v: its
+ * kernel rows, taken at tap kx = 0 of the pixel x = 0 as if that were inside. f: at the
+ * pixel x = 0. wide is a constant at both calls. */
+DFN_INLINE void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_window *v,
+                               struct dfn_finish f, const bool wide)
 {
     const int k = a->kernel, s = a->stride;
     const size_t cin = (size_t)a->cin;
     /* Pixels before this one have their windows inside the row, at its right end. */
     const int inside = a->w + a->left < k ? 0 : (a->w + a->left - k) / s + 1;
-    float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS];
+    float acc[DFN_TILE_SUMS];
 
     for (int x = 0, pixels; x < a->ow; x += pixels) {
         const int ix = x * s - a->left;
@@ -122,16 +148,36 @@ static void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_windo
             here.depth = to > from ? (size_t)(to - from) * cin : 0;
         } else {
             here.in += (size_t)ix * cin;
-            pixels = dfn_tile_pixels((inside < a->ow ? inside : a->ow) - x);
+            const int left = (inside < a->ow ? inside : a->ow) - x;
+            pixels = wide ? dfn_wide_pixels(left) : dfn_tile_pixels(left);
         }
-        dfn_any_tile(&here, (size_t)s * cin, acc, pixels);
-        dfn_tile_finish(&f, acc, pixels);
+        if (wide)
+            dfn_any_wide(&here, (size_t)s * cin, acc, pixels);
+        else
+            dfn_any_tile(&here, (size_t)s * cin, acc, pixels);
+        dfn_tile_finish(&f, acc, pixels, wide);
         const size_t done = (size_t)pixels * f.cout;
         f.out += done;
         f.room -= done < f.room ? done : f.room;
         f.residual = f.residual ? f.residual + done : NULL;
     }
 }
+
+static void dfn_conv_one(const struct dfn_conv_args *a, const struct dfn_window *v,
+                         const struct dfn_finish *f)
+{
+    dfn_conv_panel(a, v, *f, false);
+}
+
+#if DFN_TILE_PANELS > 1
+static void dfn_conv_more(const struct dfn_conv_args *a, const struct dfn_window *v,
+                          const struct dfn_finish *f)
+{
+    dfn_conv_panel(a, v, *f, true);
+}
+#else
+#define dfn_conv_more dfn_conv_one
+#endif
 
 /* Output row y of an image; residual: its row, or NULL. */
 static void dfn_conv_row(const struct dfn_conv_args *a, const float *image,
@@ -144,24 +190,30 @@ static void dfn_conv_row(const struct dfn_conv_args *a, const float *image,
     struct dfn_window v = {.in_next = (size_t)a->w * (size_t)a->cin,
                            .weight_next = piece * DFN_TILE_COLUMNS,
                            .depth = piece,
+                           .panel = (size_t)a->kernel * piece * DFN_TILE_COLUMNS,
                            .rows = to > from ? to - from : 0};
     v.in = v.rows ? image + (size_t)(iy + from) * v.in_next : image;
 
-    for (int o = 0; o < a->cout; o += DFN_TILE_COLUMNS) {
+    for (int o = 0, width; o < a->cout; o += width) {
         const size_t first = (size_t)o * (size_t)a->kernel * piece;
-        const int left = a->cout - o;
+        const int left = a->cout - o, wide = DFN_TILE_PANELS * DFN_TILE_COLUMNS;
+        width = left > wide - DFN_TILE_COLUMNS ? wide : DFN_TILE_COLUMNS;
         v.weight = a->weight + first + (size_t)from * v.weight_next;
-        dfn_conv_panel(a, &v,
-                       (struct dfn_finish){
-                           .out = out + o,
-                           .bias = a->bias + o,
-                           .slope = a->slope ? a->slope + o : NULL,
-                           .residual = residual ? residual + o : NULL,
-                           .cout = cout,
-                           .room = (size_t)a->ow * cout - (size_t)o,
-                           .columns = left < DFN_TILE_COLUMNS ? left : DFN_TILE_COLUMNS,
-                           .act = a->act,
-                       });
+        const struct dfn_finish f = {
+            .out = out + o,
+            .bias = a->bias + o,
+            .slope = a->slope ? a->slope + o : NULL,
+            .residual = residual ? residual + o : NULL,
+            .cout = cout,
+            .room = (size_t)a->ow * cout - (size_t)o,
+            .width = width,
+            .columns = left < width ? left : width,
+            .act = a->act,
+        };
+        if (width > DFN_TILE_COLUMNS)
+            dfn_conv_more(a, &v, &f);
+        else
+            dfn_conv_one(a, &v, &f);
     }
 }
 

@@ -46,11 +46,12 @@ DFN_INLINE void tile_piece(const float *in, const float *w, size_t depth, size_t
         }
 }
 
-DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
-                         float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], const int pixels)
+DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step, float *acc,
+                         const int pixels, const int panels)
 {
     dfn_vec sum[DFN_TILE_PIXELS][VECS];
     const float *in = v->in, *w = v->weight;
+    (void)panels;
 
 #pragma GCC unroll 6
     for (int r = 0; r < pixels; r++)
@@ -63,7 +64,7 @@ DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
     for (int r = 0; r < pixels; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < VECS; j++)
-            vec_store(acc[r] + j * DFN_VL, sum[r][j]);
+            vec_store(acc + r * DFN_TILE_COLUMNS + j * DFN_VL, sum[r][j]);
 }
 
 void dfn_f32_conv_6x16__neon(const void *args, size_t first, size_t last)

@@ -12,11 +12,12 @@ dfn_kernel_fn dfn_f32_conv3__ref;
 /* See pointwise_ref.c. */
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
-DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
-                         float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], const int pixels)
+DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step, float *acc,
+                         const int pixels, const int panels)
 {
     quad sum[DFN_TILE_PIXELS][2] = {{{0}}};
     const float *in = v->in, *w = v->weight;
+    (void)panels;
 
     for (int ky = 0; ky < v->rows; ky++, in += v->in_next, w += v->weight_next)
         for (size_t i = 0; i < v->depth; i++) {
@@ -30,22 +31,23 @@ DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
         }
 #pragma GCC unroll 4
     for (int r = 0; r < pixels; r++) {
-        *(quad *)acc[r] = sum[r][0];
-        *(quad *)(acc[r] + 4) = sum[r][1];
+        *(quad *)(acc + r * DFN_TILE_COLUMNS) = sum[r][0];
+        *(quad *)(acc + r * DFN_TILE_COLUMNS + 4) = sum[r][1];
     }
 }
 
-static void dfn_tile_finish(const struct dfn_finish *f,
-                            float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], int pixels)
+DFN_INLINE void dfn_tile_finish(const struct dfn_finish *f, float *acc, int pixels,
+                                const bool wide)
 {
+    (void)wide;
     const float *residual = f->residual;
-    for (int r = 0; r < pixels; r++) {
-        dfn_epilogue_ref(acc[r], f->bias, NULL, f->columns, f->act);
+    for (int r = 0; r < pixels; r++, acc += f->width) {
+        dfn_epilogue_ref(acc, f->bias, NULL, f->columns, f->act);
         if (f->slope)
-            dfn_leaky_ref(acc[r], f->slope, f->columns);
+            dfn_leaky_ref(acc, f->slope, f->columns);
         float *out = f->out + (size_t)r * f->cout;
         for (int j = 0; j < f->columns; j++)
-            out[j] = residual ? acc[r][j] + residual[j] : acc[r][j];
+            out[j] = residual ? acc[j] + residual[j] : acc[j];
         residual = residual ? residual + f->cout : NULL;
     }
 }

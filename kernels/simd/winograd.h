@@ -174,7 +174,7 @@ static void dfn_wino_block(const struct dfn_conv_args *a, const struct dfn_wino_
         for (int i = 0; i < 16; i++, weight += cin * DFN_TILE_COLUMNS) {
             const struct dfn_window v = {
                 .in = s->v[i], .weight = weight, .depth = cin, .rows = 1};
-            dfn_any_tile(&v, cin, s->m[i], b->tiles);
+            dfn_any_tile(&v, cin, s->m[i][0], b->tiles);
         }
         dfn_wino_outputs(a, b, s, o);
     }

@@ -14,11 +14,12 @@
 dfn_kernel_fn dfn_f32_conv_6x16__avx2;
 dfn_kernel_fn dfn_f32_conv3_6x16__avx2;
 
-DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
-                         float acc[DFN_TILE_PIXELS][DFN_TILE_COLUMNS], const int pixels)
+DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step, float *acc,
+                         const int pixels, const int panels)
 {
     __m256 sum[DFN_TILE_PIXELS][2];
     const float *in = v->in, *w = v->weight;
+    (void)panels;
 
 #pragma GCC unroll 6
     for (int r = 0; r < pixels; r++)
@@ -36,8 +37,8 @@ DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step,
         }
 #pragma GCC unroll 6
     for (int r = 0; r < pixels; r++) {
-        _mm256_storeu_ps(acc[r], sum[r][0]);
-        _mm256_storeu_ps(acc[r] + 8, sum[r][1]);
+        _mm256_storeu_ps(acc + r * DFN_TILE_COLUMNS, sum[r][0]);
+        _mm256_storeu_ps(acc + r * DFN_TILE_COLUMNS + 8, sum[r][1]);
     }
 }
 
