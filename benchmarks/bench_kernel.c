@@ -187,9 +187,9 @@ static size_t setup(const struct shape *s, union args *a, const float *in, const
             s->w - 2, s->cout, 3,    1,    0,   0,    DFN_ACT_NONE, bias};
         return (size_t)s->h - 2;
     case DFN_OP_DWCONV:
-        a->dwconv =
-            (struct dfn_dwconv_args){in, w,  bias, out,       NULL, s->h, s->w,   s->cin,
-                                     oh, ow, s->k, s->stride, pad,  pad,  s->act, 0};
+        a->dwconv = (struct dfn_dwconv_args){in,   w,      bias,   out, NULL, s->h,
+                                             s->w, s->cin, oh,     ow,  s->k, s->stride,
+                                             pad,  pad,    s->act, 0,   0};
         return (size_t)oh;
     case DFN_OP_POOL:
         a->pool =

@@ -5,12 +5,13 @@
 
 #include <string.h>
 
-#define DFN_K(op, function, needs, layout) dfn_kernel_fn function;
+#define DFN_K(op, function, needs, layout, tile) dfn_kernel_fn function;
 #include "kernels/kernels.def"
 #undef DFN_K
 
 static const struct dfn_kernel rows[] = {
-#define DFN_K(op, function, needs, layout) {op, function, #function, needs, layout},
+#define DFN_K(op, function, needs, layout, tile)                                         \
+    {op, function, #function, needs, layout, tile},
 #include "kernels/kernels.def"
 #undef DFN_K
 };

@@ -20,20 +20,22 @@ void dfn_f32_pointwise_sgemm__blas(const void *args, size_t first, size_t last)
 {
     const struct dfn_pointwise_args *a = args;
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
-    size_t strip = STRIP_FLOATS / cout;
+    const size_t all = a->all ? (size_t)a->all : cout;
+    size_t strip = STRIP_FLOATS / all;
     if (strip < STRIP_LEAST)
         strip = STRIP_LEAST;
 
     for (size_t m = first; m < last; m += strip) {
         const size_t end = last - m < strip ? last : m + strip;
         dfn_gate_ref(a, m, end);
+        if (!cout)
+            continue;
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)(end - m),
                     (blasint)cout, (blasint)cin, 1.0f, a->in + m * cin, (blasint)cin,
-                    a->weight, (blasint)cin, 0.0f, a->out + m * cout, (blasint)cout);
+                    a->weight, (blasint)cin, 0.0f, a->out + m * all, (blasint)all);
         for (size_t p = m; p < end; p++)
-            dfn_epilogue_ref(a->out + p * cout, a->bias,
-                             a->residual ? a->residual + p * cout : NULL, a->cout,
-                             a->act);
+            dfn_epilogue_ref(a->out + p * all, a->bias,
+                             a->residual ? a->residual + p * all : NULL, a->cout, a->act);
     }
 }
 

@@ -6,7 +6,11 @@
  * kernel has one shape, run(args, first, last): it computes the items first..last-1 of
  * its output, and nothing else, so that threads can share one call. An item's bits do not
  * depend on which range it was in. Unless an operation says otherwise, nothing aliases
- * the output, nothing is read outside the tensors, and no alignment is needed. */
+ * the output, nothing is read outside the tensors, and no alignment is needed.
+ *
+ * dwconv and pointwise can also compute a slice of their channels. Its bits are those of
+ * the whole if slices begin at multiples of DFN_SLICE, the widest panel of weights, and
+ * the last one takes what does not fill another one. */
 #ifndef DFN_KERNELS_KERNELS_H
 #define DFN_KERNELS_KERNELS_H
 
@@ -16,6 +20,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define DFN_SLICE 16
 
 typedef void dfn_kernel_fn(const void *args, size_t first, size_t last);
 
@@ -51,7 +57,7 @@ struct dfn_conv_args {
  *                  w[c][ky][kx] * in[y * stride + ky - top][x * stride + kx - left][c])
  * and, for squeeze-excite, sums[y][c] = sum over x of out[y][x][c] in float. An item is
  * an output row: n * oh items. The c channels may be a slice of more: out's pixels, the
- * weights' taps and the rows of sums are then `all` floats apart, in's pixels still c. */
+ * weights' taps and the rows of sums are then `all` floats apart, in's pixels in_all. */
 struct dfn_dwconv_args {
     const float *in;     /* [n][h][w][c]                                                */
     const float *weight; /* packed                                                      */
@@ -61,7 +67,7 @@ struct dfn_dwconv_args {
     int h, w, c, oh, ow;
     int kernel, stride, top, left;
     enum dfn_act act;
-    int all; /* >= c; 0: c                                                              */
+    int all, in_all; /* >= c; 0: c                                                      */
 };
 
 /* pointwise: 1x1 convolution, a matrix product over pixels.
@@ -69,7 +75,12 @@ struct dfn_dwconv_args {
  * With a gate (squeeze-excite's), in[m][i] * gate[m / pixels][i] takes the place of
  * in[m][i], which saves a pass over the widest tensors of the network: a kernel either
  * overwrites the pixels asked for with it first, or multiplies weights instead. An item
- * is a pixel: n * pixels items. residual may be NULL. */
+ * is a pixel: n * pixels items. residual may be NULL.
+ *
+ * The cout columns may be a slice of more: the pixels of out and residual are then `all`
+ * floats apart. Slices of the pixels that have a gate share what may be overwritten, so
+ * that is a call of its own: one of no columns does it and nothing else, one with a gate
+ * but gated NULL leaves it out. */
 struct dfn_pointwise_args {
     const float *in;       /* [m][cin]                                                  */
     const float *weight;   /* packed                                                    */
@@ -81,6 +92,7 @@ struct dfn_pointwise_args {
     float *gated;      /* in, where there is a gate; else NULL                          */
     const float *gate; /* [n][cin] or NULL                                              */
     int pixels;        /* h * w                                                         */
+    int all;           /* >= cout; 0: cout                                              */
 };
 
 /* pool: global mean. out[c] = sum over p < pixels of in[p][c] / count. count is h * w;
@@ -269,6 +281,7 @@ struct dfn_kernel {
     const char *name;       /* the function's name                                      */
     uint32_t needs;         /* DFN_CPU_ bits                                            */
     enum dfn_layout layout; /* of its weights                                           */
+    int tile;               /* items that it computes at a time                         */
 };
 
 /* The best kernel of each operation that cpu allows; run is NULL only for

@@ -1,8 +1,9 @@
 /* dwconv_neon.c - depthwise convolution for AArch64: the tile of kernels/simd/dwconv.h,
  * 2 rows x 4 pixels of output for 4 channels, with the addresses of its inner form
- * written out. What is wanted of a row of input lies at 0, c, 2 c .. floats from its
- * start, what of a row of weights or output at 0, all, 2 all ..; so one register for each
- * row and one for each distance serve all loads and stores without any arithmetic:
+ * written out. What is wanted of a row of input lies at 0, in_all, 2 in_all .. floats
+ * from its start, what of a row of weights or output at 0, all, 2 all ..; so one register
+ * for each row and one for each distance serve all loads and stores without any
+ * arithmetic:
  *
  *     ldr q, [row, distance]     k3 s1: 9 rows, 5 + 3 distances; k5 s2: 14, 10 + 4
  *
@@ -88,7 +89,7 @@ DFN_INLINE void full_channels(const struct dfn_dw_tile *t, const int k, const in
     const int high = (DFN_DW_Y - 1) * s + k, wide = (DFN_DW_X - 1) * s + k;
     const bool summed = t->sums != NULL;
     struct rows at = {.bias = t->bias};
-    distances(at.in_at, wide, t->c);
+    distances(at.in_at, wide, t->in_all);
     distances(at.at, k > DFN_DW_X ? k : DFN_DW_X, t->all);
     for (int i = 0; i < high; i++)
         at.in[i] = t->in + (size_t)i * t->in_row;

@@ -46,7 +46,7 @@ static inline void dfn_gate_ref(const struct dfn_pointwise_args *a, size_t first
                                 size_t last)
 {
     const size_t c = (size_t)a->cin;
-    for (size_t m = first; a->gate && m < last; m++) {
+    for (size_t m = first; a->gated && m < last; m++) {
         const float *gate = a->gate + m / (size_t)a->pixels * c;
         for (size_t i = 0; i < c; i++)
             a->gated[m * c + i] *= gate[i];

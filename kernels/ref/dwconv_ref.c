@@ -11,6 +11,7 @@ static void one_pixel(const struct dfn_dwconv_args *a, const float *image, float
                       int y, int x)
 {
     const size_t c = (size_t)a->c, all = a->all ? (size_t)a->all : c;
+    const size_t in_all = a->in_all ? (size_t)a->in_all : c;
     memset(out, 0, c * sizeof *out);
     for (int ky = 0; ky < a->kernel; ky++) {
         const int iy = y * a->stride + ky - a->top;
@@ -20,7 +21,7 @@ static void one_pixel(const struct dfn_dwconv_args *a, const float *image, float
             const int ix = x * a->stride + kx - a->left;
             if (ix < 0 || ix >= a->w)
                 continue;
-            const float *in = image + ((size_t)iy * (size_t)a->w + (size_t)ix) * c;
+            const float *in = image + ((size_t)iy * (size_t)a->w + (size_t)ix) * in_all;
             const float *w = a->weight + (size_t)(ky * a->kernel + kx) * all;
             for (size_t i = 0; i < c; i++)
                 out[i] += in[i] * w[i];
@@ -31,7 +32,8 @@ static void one_pixel(const struct dfn_dwconv_args *a, const float *image, float
 void dfn_f32_dwconv__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_dwconv_args *a = args;
-    const size_t in_size = (size_t)a->h * (size_t)a->w * (size_t)a->c;
+    const size_t in_all = (size_t)(a->in_all ? a->in_all : a->c);
+    const size_t in_size = (size_t)a->h * (size_t)a->w * in_all;
     const size_t all = (size_t)(a->all ? a->all : a->c), row = (size_t)a->ow * all;
 
     for (size_t item = first; item < last; item++) {

@@ -22,17 +22,18 @@ void dfn_f32_pointwise_naive__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_pointwise_args *a = args;
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    const size_t all = a->all ? (size_t)a->all : cout;
 
     dfn_gate_ref(a, first, last);
     for (size_t m = first; m < last; m++) {
-        float *out = a->out + m * cout;
+        float *out = a->out + m * all;
         for (size_t o = 0; o < cout; o++) {
             float sum = 0.0f;
             for (size_t i = 0; i < cin; i++)
                 sum += a->in[m * cin + i] * a->weight[o * cin + i];
             out[o] = sum;
         }
-        dfn_epilogue_ref(out, a->bias, a->residual ? a->residual + m * cout : NULL,
+        dfn_epilogue_ref(out, a->bias, a->residual ? a->residual + m * all : NULL,
                          a->cout, a->act);
     }
 }
@@ -73,12 +74,12 @@ DFN_INLINE void tile(const float *in, size_t cin, const float *w, size_t depth,
 
 /* Adds a tile to out, or stores it if this is the first block of the sum. cols is 8, or
  * less in the last panel, whose missing columns do not exist in out. */
-static void store(float acc[ROWS][COLS], float *out, size_t cout, int rows, int cols,
+static void store(float acc[ROWS][COLS], float *out, size_t all, int rows, int cols,
                   bool add)
 {
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < cols; j++) {
-            float *to = out + (size_t)r * cout + j;
+            float *to = out + (size_t)r * all + j;
             *to = add ? *to + acc[r][j] : acc[r][j];
         }
 }
@@ -88,6 +89,7 @@ static void block(const struct dfn_pointwise_args *a, size_t first, size_t last,
                   size_t i0, size_t depth)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    const size_t all = a->all ? (size_t)a->all : cout;
     float acc[ROWS][COLS];
 
     for (size_t o = 0; o < cout; o += COLS) {
@@ -96,11 +98,11 @@ static void block(const struct dfn_pointwise_args *a, size_t first, size_t last,
         size_t m = first;
         for (; m + ROWS <= last; m += ROWS) {
             tile(a->in + m * cin + i0, cin, w, depth, acc, ROWS);
-            store(acc, a->out + m * cout + o, cout, ROWS, cols, i0 > 0);
+            store(acc, a->out + m * all + o, all, ROWS, cols, i0 > 0);
         }
         for (; m < last; m++) {
             tile(a->in + m * cin + i0, cin, w, depth, acc, 1);
-            store(acc, a->out + m * cout + o, cout, 1, cols, i0 > 0);
+            store(acc, a->out + m * all + o, all, 1, cols, i0 > 0);
         }
     }
 }
@@ -108,7 +110,8 @@ static void block(const struct dfn_pointwise_args *a, size_t first, size_t last,
 void dfn_f32_pointwise_4x8__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_pointwise_args *a = args;
-    const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    const size_t cin = (size_t)a->cin;
+    const size_t all = (size_t)(a->all ? a->all : a->cout);
 
     for (size_t m = first; m < last; m += STRIP) {
         const size_t end = last - m < STRIP ? last : m + STRIP;
@@ -116,8 +119,7 @@ void dfn_f32_pointwise_4x8__ref(const void *args, size_t first, size_t last)
         for (size_t i = 0; i < cin; i += DEPTH)
             block(a, m, end, i, cin - i < DEPTH ? cin - i : DEPTH);
         for (size_t p = m; p < end; p++)
-            dfn_epilogue_ref(a->out + p * cout, a->bias,
-                             a->residual ? a->residual + p * cout : NULL, a->cout,
-                             a->act);
+            dfn_epilogue_ref(a->out + p * all, a->bias,
+                             a->residual ? a->residual + p * all : NULL, a->cout, a->act);
     }
 }

@@ -39,7 +39,9 @@ struct dfn_dw_tile {
     float *out;          /* [ny rows][nx][c]                                            */
     float *sums;         /* [ny][c], or NULL                                            */
     size_t n;            /* channels to compute, whole vectors unless c < DFN_VL        */
-    size_t c, in_row;    /* floats from pixel to pixel, row to row of in                */
+    size_t c;            /* channels                                                    */
+    size_t in_all;       /* floats from pixel to pixel of in                            */
+    size_t in_row;       /* floats from row to row of in                                */
     size_t all, out_row; /* floats from pixel to pixel, row to row of out               */
     unsigned rows, cols; /* bit i: row or pixel i of the window exists            */
     int nx, ny;          /* outputs that exist                                    */
@@ -119,7 +121,7 @@ DFN_INLINE void dfn_dw_row(const struct dfn_dw_tile *t, const float *p, const fl
     for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++) {
         if (mode != DFN_DW_INNER && !(t->cols >> j & 1))
             continue;
-        const dfn_vec x = vec_load(p + (size_t)j * t->c);
+        const dfn_vec x = vec_load(p + (size_t)j * t->in_all);
 #pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++) {
             const int kx = j - ox * s;
@@ -185,7 +187,8 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, size_t ch, const int 
 #pragma GCC unroll 19
             for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++)
                 dfn_dw_spread(
-                    sum, vec_load(t->in + (size_t)i * t->in_row + (size_t)j * t->c + ch),
+                    sum,
+                    vec_load(t->in + (size_t)i * t->in_row + (size_t)j * t->in_all + ch),
                     t, ch, i, j, k, s);
     } else
         dfn_dw_by_rows(t, sum, ch, k, s, ny, mode);
@@ -229,7 +232,8 @@ static void dfn_dw_few(const struct dfn_dw_tile *t, const int k, const int s)
                     const int i = oy * s + ky, j = ox * s + kx;
                     if (!(t->rows >> i & t->cols >> j & 1))
                         continue;
-                    const float *x = t->in + (size_t)i * t->in_row + (size_t)j * t->c;
+                    const float *x =
+                        t->in + (size_t)i * t->in_row + (size_t)j * t->in_all;
                     const float *w = t->weight + (size_t)(ky * k + kx) * t->all;
                     sum = vec_fma(vec_load_n(x, n), vec_load_n(w, n), sum);
                 }
@@ -345,12 +349,14 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
     const int high = (ny - 1) * s + k, iy = y * s - a->top;
     const unsigned all_rows = (1u << high) - 1;
     const ptrdiff_t c = a->c, all = a->all ? a->all : c;
+    const ptrdiff_t in_all = a->in_all ? a->in_all : c;
     struct dfn_dw_tile t = {.weight = a->weight,
                             .bias = a->bias,
                             .sums = sums,
                             .n = (size_t)(c < DFN_VL ? c : c / DFN_VL * DFN_VL),
                             .c = (size_t)c,
-                            .in_row = (size_t)a->w * (size_t)c,
+                            .in_all = (size_t)in_all,
+                            .in_row = (size_t)a->w * (size_t)in_all,
                             .all = (size_t)all,
                             .out_row = (size_t)a->ow * (size_t)all,
                             .rows = dfn_dw_inside(iy, high, a->h),
@@ -363,7 +369,7 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
         t.nx = a->ow - x < DFN_DW_X ? a->ow - x : DFN_DW_X;
         const int wide = (t.nx - 1) * s + k, ix = x * s - a->left;
         t.cols = dfn_dw_inside(ix, wide, a->w);
-        t.in = image + ((ptrdiff_t)iy * a->w + ix) * c;
+        t.in = image + ((ptrdiff_t)iy * a->w + ix) * in_all;
         t.out = out + (ptrdiff_t)x * all;
         const bool inner =
             t.rows == all_rows && t.nx == DFN_DW_X && t.cols == (1u << wide) - 1;
@@ -380,7 +386,8 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
 /* The items first..last-1 of a depthwise convolution. */
 static void dfn_dwconv(const struct dfn_dwconv_args *a, size_t first, size_t last)
 {
-    const size_t in_size = (size_t)a->h * (size_t)a->w * (size_t)a->c;
+    const size_t in_all = (size_t)(a->in_all ? a->in_all : a->c);
+    const size_t in_size = (size_t)a->h * (size_t)a->w * in_all;
     const size_t all = (size_t)(a->all ? a->all : a->c), oh = (size_t)a->oh;
     const size_t row = (size_t)a->ow * all;
 

@@ -62,7 +62,8 @@
 struct dfn_pw_group {
     const float *weight; /* the panel that its first column is in, at that column       */
     const float *bias;   /* at its first column                                         */
-    size_t cin, cout;
+    size_t cin;
+    size_t cout; /* floats from pixel to pixel of out                                   */
     int last; /* lanes of its last vector that exist, 1..DFN_VL                         */
     enum dfn_act act;
 };
@@ -307,11 +308,17 @@ static size_t dfn_pw_height(const unsigned char *heights, size_t n)
     return best;
 }
 
+/* Floats from pixel to pixel of out and residual. */
+static inline int dfn_pw_all(const struct dfn_pointwise_args *a)
+{
+    return a->all ? a->all : a->cout;
+}
+
 /* Whether a gate goes into the weights, which takes a copy of a group's, instead of into
  * the pixels: where these are many more. By the shape alone, as bits depend on it. */
 static inline bool dfn_pw_gate_weights(const struct dfn_pointwise_args *a)
 {
-    return a->gate && a->pixels >= 4 * a->cout &&
+    return a->gate && a->pixels >= 4 * dfn_pw_all(a) &&
            (size_t)a->cin * 3 * DFN_PW_PANEL <= DFN_PW_GATED;
 }
 
@@ -321,13 +328,14 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
                               size_t last, size_t o, int cols, const float *weight)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
+    const size_t all = (size_t)dfn_pw_all(a);
     const size_t whole = o + (size_t)(cols - 1) * DFN_VL;
     const unsigned char *heights = dfn_pw_heights[cols];
     const size_t height = dfn_pw_height(heights, last - first);
     const struct dfn_pw_group g = {.weight = weight + o % DFN_PW_PANEL,
                                    .bias = a->bias + o,
                                    .cin = cin,
-                                   .cout = cout,
+                                   .cout = all,
                                    .last = cout - whole < DFN_VL ? (int)(cout - whole)
                                                                  : DFN_VL,
                                    .act = a->act};
@@ -339,8 +347,8 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
     for (size_t m = first, rows; m < last; m += rows) {
         rows = dfn_pw_next(heights, height, last - m);
         const struct dfn_pw_place at = {
-            a->in + m * cin, a->residual ? a->residual + m * cout + o : NULL,
-            a->out + m * cout + o,
+            a->in + m * cin, a->residual ? a->residual + m * all + o : NULL,
+            a->out + m * all + o,
             gated                    ? a->in + (m + rows) * cin
             : more && fetched < next ? g.weight + next + fetched
                                      : g.weight};
@@ -396,7 +404,7 @@ static void dfn_pw_gate(const struct dfn_pointwise_args *a, size_t first, size_t
 /* The pixels first..last-1, one strip, for all columns. */
 static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_t last)
 {
-    if (a->gate && !dfn_pw_gate_weights(a))
+    if (a->gated && !dfn_pw_gate_weights(a))
         dfn_pw_gate(a, first, last);
     for (int o = 0, cols; o < a->cout; o += cols * DFN_VL) {
 #ifdef DFN_PW_REST

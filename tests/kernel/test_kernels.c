@@ -211,11 +211,23 @@ static void connect(struct kcase *c)
         c->items = (size_t)(c->n * c->oh);
         break;
     case DFN_OP_DWCONV:
-        c->args.dwconv = (struct dfn_dwconv_args){
-            c->in.v, c->weight.v, c->bias.v, c->out.v, c->summed ? c->sums.v : NULL,
-            c->h,    c->w,        c->cin,    c->oh,    c->ow,
-            c->k,    c->stride,   c->top,    c->left,  c->act,
-            0};
+        c->args.dwconv = (struct dfn_dwconv_args){c->in.v,
+                                                  c->weight.v,
+                                                  c->bias.v,
+                                                  c->out.v,
+                                                  c->summed ? c->sums.v : NULL,
+                                                  c->h,
+                                                  c->w,
+                                                  c->cin,
+                                                  c->oh,
+                                                  c->ow,
+                                                  c->k,
+                                                  c->stride,
+                                                  c->top,
+                                                  c->left,
+                                                  c->act,
+                                                  0,
+                                                  0};
         c->items = (size_t)(c->n * c->oh);
         break;
     case DFN_OP_POINTWISE:
@@ -230,7 +242,8 @@ static void connect(struct kcase *c)
                                                         c->act,
                                                         c->gate ? c->in.v : NULL,
                                                         c->gate ? c->gates.v : NULL,
-                                                        c->h * c->w};
+                                                        c->h * c->w,
+                                                        0};
         c->items = (size_t)(c->n * c->h * c->w);
         break;
     case DFN_OP_POOL:
@@ -584,7 +597,7 @@ START_TEST(depthwise_counts_and_shifts)
     for (int i = 0; i < 18; i++)
         w[i] = 1;
     struct dfn_dwconv_args a = {in, w, bias, out, NULL,         5, 7, 2, 5, 7,
-                                3,  1, 1,    1,   DFN_ACT_NONE, 0};
+                                3,  1, 1,    1,   DFN_ACT_NONE, 0, 0};
     struct dfn_kernels k;
     dfn_kernels_init(&k, 0);
     k.op[DFN_OP_DWCONV].run(&a, 0, 5);
