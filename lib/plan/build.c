@@ -367,7 +367,7 @@ static bool can_be_inner(const struct dfn_plan *p, const struct dfn_step *e,
  * memory for these: a part for each thread. */
 static ef_status fuse(struct dfn_plan *p, const ef_options *opt, ef_error *err)
 {
-    const int parts = dfn_pool_size(opt);
+    const int threads = dfn_pool_size(opt);
     size_t most = 0;
     for (int i = 1; i < p->nsteps; i++) {
         struct dfn_step *e = &p->steps[i - 1], *d = &p->steps[i];
@@ -380,11 +380,11 @@ static ef_status fuse(struct dfn_plan *p, const ef_options *opt, ef_error *err)
                                       .depthwise_kernel = d->kernel,
                                       .expand = &e->args.pointwise,
                                       .depthwise = &d->args.dwconv,
-                                      .parts = parts};
+                                      .parts = threads};
     }
     if (!most)
         return EF_OK;
-    const size_t bytes = dfn_align_up(most * sizeof(float)) * (size_t)parts;
+    const size_t bytes = dfn_align_up(most * sizeof(float)) * (size_t)threads;
     p->scratch = dfn_alloc(&opt->allocator, bytes);
     if (!p->scratch)
         return dfn_fail(err, EF_E_NOMEM, "session", "no memory for %zu bytes", bytes);
@@ -456,6 +456,20 @@ static ef_status place_values(struct dfn_plan *p, const ef_allocator *a, ef_erro
     return EF_OK;
 }
 
+struct dfn_work dfn_step_work(const struct dfn_plan *p, int step, struct dfn_call *call)
+{
+    const struct dfn_step *s = &p->steps[step];
+    const int in = s->fused.parts ? p->steps[step - 1].in : s->in;
+    struct dfn_cut from = {1, 1, 1};
+    for (int i = 0; i < step; i++)
+        if (p->steps[i].out == in)
+            from = p->steps[i].cut;
+    *call = dfn_step_call(s);
+    const size_t images = (size_t)(p->whole ? p->batch : p->frames);
+    return s->fused.parts ? dfn_fused_work(&s->fused, from)
+                          : dfn_call_work(call, s->items * images, from);
+}
+
 static float *value_or_null(const struct dfn_plan *p, int v)
 {
     return v < 0 ? NULL : dfn_plan_value(p, v);
@@ -521,7 +535,25 @@ static void connect(struct dfn_plan *p)
         case DFN_OPS:
             break;
         }
+    }
+}
+
+/* How each step is shared between so many threads. */
+static void share(struct dfn_plan *p, int threads)
+{
+    for (int i = 0; i < p->nsteps; i++) {
+        struct dfn_step *s = &p->steps[i];
+        s->cut = (struct dfn_cut){1, 1, 1};
         s->split = s->macs + (uint64_t)s->items >= SPLIT_MACS;
+        if (s->inner || (!s->split && !s->fused.parts))
+            continue;
+        struct dfn_call call;
+        const struct dfn_work work = dfn_step_work(p, i, &call);
+        s->cut = dfn_cut_choose(&work, threads);
+        if (s->fused.parts) {
+            s->fused.cut = s->cut;
+            s->fused.parts = s->cut.ranges * s->cut.slices;
+        }
     }
 }
 
@@ -603,6 +635,7 @@ static ef_status build(const ef_model *model, const ef_options *opt, bool whole,
     }
     plan->bytes += dfn_alloc_cost(plan->arena_bytes);
     connect(plan);
+    share(plan, dfn_pool_size(opt));
     return EF_OK;
 }
 

@@ -22,6 +22,28 @@ static DFN_PRINTF(2, 3) void put(struct sink *s, const char *format, ...)
         s->stopped = true;
 }
 
+/* What one thread would take for everything, as a share of what so many threads take
+ * together, as steps are cut or all by equal ranges of items. */
+static double use_of(const struct dfn_plan *p, int threads, bool by_items)
+{
+    const struct dfn_cut whole = {1, 1, 1}, ranges = {threads, 1, 1};
+    double alone = 0, shared = 0;
+    for (int i = 0; i < p->nsteps; i++) {
+        const struct dfn_step *s = &p->steps[i];
+        if (s->inner)
+            continue;
+        struct dfn_call call;
+        struct dfn_work work = dfn_step_work(p, i, &call);
+        const bool cut = s->split || s->fused.parts;
+        if (by_items && work.from.ranges * work.from.slices > 1)
+            work.from = ranges;
+        shared += dfn_cut_most(&work, !cut ? &whole : by_items ? &ranges : &s->cut);
+        work.from = whole;
+        alone += dfn_cut_most(&work, &whole);
+    }
+    return 100 * alone / (threads * shared);
+}
+
 static void put_step(struct sink *sink, const struct dfn_plan *p, int i, uint64_t all_ns)
 {
     const struct dfn_step *s = &p->steps[i];
@@ -33,6 +55,8 @@ static void put_step(struct sink *sink, const struct dfn_plan *p, int i, uint64_
         s->inner ? "(within the next step)" : s->kernel->name, from, to,
         (double)s->macs / 1e6, (double)s->weight_floats * sizeof(float) / 1024,
         p->lives[s->out].offset);
+    if (!s->inner)
+        put(sink, " %3dx%-2d", s->cut.ranges, s->cut.slices);
     if (all_ns)
         put(sink, " %9.1f %5.1f %%", (double)s->ns / 1e3,
             100.0 * (double)s->ns / (double)all_ns);
@@ -50,10 +74,14 @@ ef_status dfn_plan_explain(const struct dfn_plan *p, int threads, ef_write_fn *w
     }
     put(&sink, "input %dx%dx3, batch %d, %d thread%s; %s\n", p->height, p->width,
         p->batch, threads, threads == 1 ? "" : "s", p->why);
-    put(&sink, "%d steps, %.3f million MACs an input, arena %zu bytes (bound %zu)\n",
+    put(&sink, "%d steps, %.3f million MACs an input, arena %zu bytes (bound %zu)",
         p->nsteps, (double)macs / 1e6, p->arena_bytes,
         dfn_memplan_bound(p->lives, p->nvalues));
-    put(&sink, "%4s  %-22s %-30s %-14s %-14s %10s %9s %12s%s\n", "step", "layer",
+    if (threads > 1)
+        put(&sink, "; threads used to %.0f %%, by items alone %.0f %%",
+            use_of(p, threads, false), use_of(p, threads, true));
+    put(&sink, "\n");
+    put(&sink, "%4s  %-22s %-30s %-14s %-14s %10s %9s %12s    cut%s\n", "step", "layer",
         "kernel", "input", "output", "MMACs", "KiB", "arena",
         ns ? "        us   share" : "");
     for (int i = 0; i < p->nsteps; i++)

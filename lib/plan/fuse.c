@@ -12,11 +12,9 @@
 
 /* benchmarks/README.md has the measurements. Floats of a band: */
 #define BAND 98304
-/* The widest panel of weights. Channels that do not fill it go through other vectors in a
- * group than in the whole layer, so their swish could differ in the last bit. */
-#define PANEL 16
-/* Channels of a group. */
-#define GROUP (3 * PANEL)
+/* Channels of a group, which must fill slices: others go through other vectors in a group
+ * than in the whole layer, so their swish could differ in the last bit. */
+#define GROUP (3 * DFN_SLICE)
 /* Floats of an expanded tensor from which on it pays. */
 #define LEAST 500000
 
@@ -44,7 +42,7 @@ static int rows_at_once(const struct dfn_dwconv_args *d)
 
 bool dfn_fused_pays(const struct dfn_dwconv_args *d)
 {
-    return d->c % PANEL == 0 && (size_t)d->h * (size_t)d->w * (size_t)d->c >= LEAST;
+    return d->c % DFN_SLICE == 0 && (size_t)d->h * (size_t)d->w * (size_t)d->c >= LEAST;
 }
 
 size_t dfn_fused_floats(const struct dfn_dwconv_args *d)
@@ -53,29 +51,48 @@ size_t dfn_fused_floats(const struct dfn_dwconv_args *d)
     return (size_t)rows * row_floats(d, least(GROUP, d->c));
 }
 
-/* Weight and bias of the layers from channel o on. */
-static const float *weights_at(enum dfn_layout layout, int cout, int cin, int kernel,
-                               const float *weight, int o)
+/* Neighbouring ranges both expand the rows that they share. */
+static double cost(const struct dfn_work *w, const struct dfn_cut *cut, size_t rows,
+                   int channels)
 {
-    const struct dfn_pack_shape s = {layout, cout, cin, kernel};
-    return weight + dfn_pack_at(&s, (size_t)o, 0, 0);
+    const struct dfn_fused *f = w->of;
+    const struct dfn_dwconv_args *d = f->depthwise;
+    const int high = least(((int)rows - 1) * d->stride + d->kernel, d->h);
+    const size_t pixels = (size_t)high * (size_t)d->w;
+    double sum = dfn_cost_windows(w, cut, d, rows, f->expand->cin, true) +
+                 dfn_cost_written(cut, rows * (size_t)d->ow);
+    for (int o = 0; o < channels; o += GROUP) {
+        const int group = least(GROUP, channels - o);
+        sum += dfn_cost_pointwise(f->expand, f->expand_kernel->tile, pixels, group) +
+               dfn_cost_dwconv(d, rows, group);
+    }
+    return sum;
 }
 
-/* The channels o.. of both layers, as many as a group has, of one image. */
-static void take_group(const struct dfn_fused *f, int o, struct dfn_pointwise_args *e,
-                       struct dfn_dwconv_args *d)
+struct dfn_work dfn_fused_work(const struct dfn_fused *f, struct dfn_cut from)
+{
+    return (struct dfn_work){
+        cost, f, (size_t)f->depthwise->oh, f->depthwise->c, f->depthwise_kernel->tile,
+        from};
+}
+
+/* The channels o..end-1 of both layers, at most as many as a group has, of one image. */
+static void take_group(const struct dfn_fused *f, int o, int end,
+                       struct dfn_pointwise_args *e, struct dfn_dwconv_args *d)
 {
     const size_t image = (size_t)f->image, all = (size_t)d->c;
-    e->weight = weights_at(f->expand_kernel->layout, d->c, e->cin, 1, e->weight, o);
+    const size_t at = (size_t)o;
+    e->weight = dfn_weights_at(f->expand_kernel->layout, d->c, e->cin, 1, e->weight, at);
     e->bias += o;
     e->in += image * (size_t)d->h * (size_t)d->w * (size_t)e->cin;
-    d->weight = weights_at(f->depthwise_kernel->layout, d->c, 1, d->kernel, d->weight, o);
+    d->weight =
+        dfn_weights_at(f->depthwise_kernel->layout, d->c, 1, d->kernel, d->weight, at);
     d->bias += o;
     d->out += image * (size_t)d->oh * (size_t)d->ow * all + (size_t)o;
     if (d->sums)
         d->sums += image * (size_t)d->oh * all + (size_t)o;
     d->all = d->c;
-    d->c = e->cout = least(GROUP, d->c - o);
+    d->c = e->cout = least(GROUP, end - o);
 }
 
 /* Rows y..y+ny-1 of the depthwise convolution d, whose input rows begin..begin+rows-1 lie
@@ -94,22 +111,24 @@ static void depthwise_rows(const struct dfn_fused *f, const struct dfn_dwconv_ar
     f->depthwise_kernel->run(&part, 0, (size_t)ny);
 }
 
-/* Output rows first..last-1 of the channels from o on. */
-static void run_group(const struct dfn_fused *f, int first, int last, int o, float *band)
+/* Output rows first..last-1 of the channels o..end-1, or as many as a group has. */
+static void run_group(const struct dfn_fused *f, int first, int last, int o, int end,
+                      float *band)
 {
     struct dfn_pointwise_args e = *f->expand;
     struct dfn_dwconv_args d = *f->depthwise;
     const int step = rows_at_once(&d);
-    take_group(f, o, &e, &d);
+    take_group(f, o, end, &e, &d);
     const size_t row = row_floats(&d, d.c), w = (size_t)d.w;
     const float *const in = e.in;
-    int begin = 0, end = 0; /* rows of the expanded tensor that the band holds */
+    int begin = 0,
+        done = 0; /* rows begin..done-1 of the expanded tensor are in the band */
 
     for (int y = first; y < last; y += step) {
         const int ny = least(step, last - y), top = y * d.stride - d.top;
         const int from = least(most(top, 0), d.h);
         const int to = most(least(top + (ny - 1) * d.stride + d.kernel, d.h), from);
-        const int kept = most(end - from, 0);
+        const int kept = most(done - from, 0);
         memmove(band, band + (size_t)(from - begin) * row * (kept > 0),
                 (size_t)kept * row * sizeof *band);
         e.in = in + (size_t)(from + kept) * w * (size_t)e.cin;
@@ -117,7 +136,7 @@ static void run_group(const struct dfn_fused *f, int first, int last, int o, flo
         if (to > from + kept)
             f->expand_kernel->run(&e, 0, (size_t)(to - from - kept) * w);
         begin = from;
-        end = to;
+        done = to;
         depthwise_rows(f, &d, band, from, to - from, y, ny);
     }
 }
@@ -127,9 +146,11 @@ void dfn_fused_run(const void *fused, size_t first, size_t last)
     const struct dfn_fused *f = fused;
     const struct dfn_dwconv_args *d = f->depthwise;
     for (size_t part = first; part < last; part++) {
-        const int64_t n = f->parts, i = (int64_t)part;
-        const int from = (int)(d->oh * i / n), to = (int)(d->oh * (i + 1) / n);
-        for (int o = 0; o < d->c; o += GROUP)
-            run_group(f, from, to, o, f->scratch + part * dfn_fused_floats(d));
+        const size_t slices = (size_t)f->cut.slices;
+        const struct dfn_span r = dfn_cut_range(&f->cut, (size_t)d->oh, part / slices);
+        const struct dfn_span s = dfn_cut_slice(&f->cut, d->c, part % slices);
+        for (int o = (int)s.at; o < (int)s.end; o += GROUP)
+            run_group(f, (int)r.at, (int)r.end, o, (int)s.end,
+                      f->scratch + part * dfn_fused_floats(d));
     }
 }

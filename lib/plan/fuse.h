@@ -4,23 +4,27 @@
 #ifndef DFN_PLAN_FUSE_H
 #define DFN_PLAN_FUSE_H
 
-#include "kernels/kernels.h"
+#include "lib/plan/cut.h"
 
 #include <stdbool.h>
 
-/* Of one image, number `image` of the batch. An item is one of `parts` runs of output
- * rows, each with scratch memory of its own. */
+/* Of one image, number `image` of the batch. An item is a part of the cut: a range of
+ * output rows of a slice of channels, each with scratch memory of its own. */
 struct dfn_fused {
     const struct dfn_kernel *expand_kernel, *depthwise_kernel;
     const struct dfn_pointwise_args *expand; /* its out is not used                     */
     const struct dfn_dwconv_args *depthwise; /* its in is not used                      */
-    int parts;                               /* 0: this step is not fused               */
+    struct dfn_cut cut;
+    int parts; /* of the cut; 0: this step is not fused                                 */
     int image;
     float *scratch; /* [parts][dfn_fused_floats()]                                      */
 };
 
 /* Whether it pays and is the same: smaller tensors stay in a cache anyway. */
 bool dfn_fused_pays(const struct dfn_dwconv_args *depthwise);
+
+/* What is to be cut, of one image. */
+struct dfn_work dfn_fused_work(const struct dfn_fused *f, struct dfn_cut from);
 
 /* Floats of scratch memory for each part. */
 size_t dfn_fused_floats(const struct dfn_dwconv_args *depthwise);

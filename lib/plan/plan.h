@@ -40,6 +40,7 @@ struct dfn_step {
     uint64_t macs;        /* of one image                                              */
     size_t weight_floats; /* weights and bias that the step reads                      */
     bool split;           /* enough work to share between threads                      */
+    struct dfn_cut cut;   /* how                                                       */
     bool inner;           /* an expand that the next step, a depthwise, does inside: it
                              has no value                                              */
     struct dfn_fused fused; /* of that depthwise                                       */
@@ -90,6 +91,16 @@ struct dfn_run {
 };
 ef_status dfn_plan_run(struct dfn_plan *plan, struct dfn_pool *pool,
                        const struct dfn_run *run, ef_error *err);
+
+/* A call of a step's kernel for no items yet. */
+static inline struct dfn_call dfn_step_call(const struct dfn_step *s)
+{
+    return (struct dfn_call){s->kernel, &s->args, (double)s->macs / (double)s->items,
+                             s->cut,    0,        0};
+}
+
+/* What there is to cut in a step, for run.c's loop over images; call is its memory. */
+struct dfn_work dfn_step_work(const struct dfn_plan *p, int step, struct dfn_call *call);
 
 /* Where value v lives. */
 static inline float *dfn_plan_value(const struct dfn_plan *p, int v)

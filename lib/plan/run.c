@@ -36,6 +36,23 @@ static size_t piece_of(const struct dfn_step *s, const struct dfn_pool *pool,
     return run->opt->cancel && pieces < items ? items / (size_t)pieces : items;
 }
 
+/* The items first..last-1 as the step is cut. Slices read the same pixels: these get
+ * their gate before. */
+static void run_parts(const struct dfn_step *s, struct dfn_pool *pool, size_t first,
+                      size_t last)
+{
+    struct dfn_call call = dfn_step_call(s);
+    call.first = first;
+    call.last = last;
+    if (s->cut.slices > 1 && s->gate >= 0) {
+        struct dfn_pointwise_args a = s->args.pointwise;
+        a.all = a.cout;
+        a.cout = 0;
+        dfn_pool_run_range(pool, s->kernel->run, &a, first, last);
+    }
+    dfn_pool_run(pool, dfn_call_run, &call, (size_t)(s->cut.ranges * s->cut.slices));
+}
+
 /* These three return false if the caller ended the run. A part of a fused step is short
  * enough to be waited for. */
 static bool run_fused(struct dfn_fused *f, struct dfn_pool *pool, int images,
@@ -57,7 +74,7 @@ static bool run_pieces(struct dfn_step *s, struct dfn_pool *pool, size_t items,
     for (size_t first = 0, last; first < items; first = last) {
         last = items - first < piece ? items : first + piece;
         if (s->split)
-            dfn_pool_run_range(pool, s->kernel->run, &s->args, first, last);
+            run_parts(s, pool, first, last);
         else
             dfn_pool_alone(s->kernel->run, &s->args, first, last);
         if (last < items && cancelled(run->opt))

@@ -30,6 +30,11 @@ static struct shape random_shape(uint64_t *s)
     return p;
 }
 
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 static float *fresh(size_t n, uint64_t *s)
 {
     float *v = malloc(n * sizeof *v);
@@ -93,7 +98,10 @@ static void same_bits(const struct shape *p, const struct dfn_kernels *k, uint64
     d.in = NULL;
     d.out = out;
     d.sums = summed ? sums : NULL;
-    struct dfn_fused f = {ek, dk, &e, &d, test_random_int(s, 1, 5), 0, NULL};
+    const struct dfn_cut parted = {test_random_int(s, 1, 5),
+                                   test_random_int(s, 1, least(p->mid / DFN_SLICE, 3)),
+                                   test_random_int(s, 1, 2)};
+    struct dfn_fused f = {ek, dk, &e, &d, parted, parted.ranges * parted.slices, 0, NULL};
     f.scratch = fresh((size_t)f.parts * dfn_fused_floats(&d), NULL);
     for (f.image = 0; f.image < p->n; f.image++) {
         /* In two calls, the later parts first: any thread may be late. */
