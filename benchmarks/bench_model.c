@@ -1,6 +1,7 @@
 /* bench_model.c - how long a network takes, and what it holds in memory. Public interface
  * only. Random input; the time of a network does not depend on it. */
 #include "benchmarks/arch_model.h"
+#include "benchmarks/balance.h"
 #include "benchmarks/bench.h"
 #include "benchmarks/layers.h"
 #include "benchmarks/peak.h"
@@ -32,13 +33,17 @@ static const char help[] =
     "  --json         google-benchmark's JSON\n"
     "  --cancel       how long a run can go on after somebody wants to cancel it: the\n"
     "                 longest time between two questions of the library\n"
+    "  --balance      how evenly N threads (at least 2) share the work: each thread's "
+    "part\n"
+    "                 timed alone, one after the other\n"
     "  --denormal     the time with denormal weights beside that with normal ones (with\n"
     "                 --arch)\n";
 
 struct bench {
     ef_options opt;
     const char *path, *arch;
-    int repeats, want_layers, json, want_cancel, denormal;
+    int repeats, want_layers, json, want_cancel, denormal, want_balance;
+    struct balance *balance;
     ef_session *session;
     float *in, *out;
     struct layers layers;
@@ -81,11 +86,11 @@ static int parse_gemm(const char *s, ef_options *o)
 static int parse(struct bench *b, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"model", 1, 0, 'm'},    {"arch", 1, 0, 'a'},   {"size", 1, 0, 's'},
-        {"threads", 1, 0, 't'},  {"batch", 1, 0, 'b'},  {"gemm", 1, 0, 'g'},
-        {"cpu", 1, 0, 'c'},      {"repeat", 1, 0, 'r'}, {"layers", 0, 0, 'l'},
-        {"json", 0, 0, 'j'},     {"help", 0, 0, 'h'},   {"cancel", 0, 0, 'C'},
-        {"denormal", 0, 0, 'd'}, {NULL, 0, NULL, 0}};
+        {"model", 1, 0, 'm'},    {"arch", 1, 0, 'a'},    {"size", 1, 0, 's'},
+        {"threads", 1, 0, 't'},  {"batch", 1, 0, 'b'},   {"gemm", 1, 0, 'g'},
+        {"cpu", 1, 0, 'c'},      {"repeat", 1, 0, 'r'},  {"layers", 0, 0, 'l'},
+        {"json", 0, 0, 'j'},     {"help", 0, 0, 'h'},    {"cancel", 0, 0, 'C'},
+        {"denormal", 0, 0, 'd'}, {"balance", 0, 0, 'B'}, {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         int ok = 1;
         switch (o) {
@@ -125,6 +130,9 @@ static int parse(struct bench *b, int argc, char **argv)
         case 'd':
             b->denormal = 1;
             break;
+        case 'B':
+            b->want_balance = 1;
+            break;
         case 'h':
             return fputs(help, stdout), EX_DONE;
         default:
@@ -134,7 +142,8 @@ static int parse(struct bench *b, int argc, char **argv)
             return fputs("bench_model: try --help\n", stderr), EX_USAGE;
     }
     if (optind != argc || (b->path && b->arch) || (b->denormal && !b->arch) ||
-        b->want_layers + b->json + b->want_cancel + b->denormal > 1)
+        (b->want_balance && b->opt.threads < 2) ||
+        b->want_layers + b->json + b->want_cancel + b->denormal + b->want_balance > 1)
         return fputs(help, stderr), EX_USAGE;
     return -1;
 }
@@ -168,6 +177,16 @@ static int measure_cancel(struct bench *b)
     printf("longest wait for a question: %.2f ms in the best of %d runs, %.2f in the "
            "worst\n",
            least / 1e6, runs, most / 1e6);
+    return EX_DONE;
+}
+
+static int measure_balance(struct bench *b)
+{
+    const int runs = b->repeats ? b->repeats : 20;
+    for (int i = 0; i < runs; i++)
+        if (balance_add(b->balance, run_once, b))
+            return EX_ALL_FAILED;
+    balance_print(b->balance, b->opt.threads, runs);
     return EX_DONE;
 }
 
@@ -333,10 +352,13 @@ int main(int argc, char **argv)
         b.opt.cancel = note_question;
         b.opt.cancel_user = &b;
     }
+    if (b.want_balance && !(b.balance = balance_new(&b.opt)))
+        return EX_NO_MEMORY;
     ex_one_blas_thread();
     code = start(&b, &model, &err);
     if (!code)
         code = b.want_cancel                           ? measure_cancel(&b)
+               : b.want_balance                        ? measure_balance(&b)
                : b.denormal                            ? measure_denormal(&b, &err)
                : ef_model_get_info(model, &info, &err) ? EX_MODEL
                                                        : measure(&b, &info);
@@ -347,5 +369,6 @@ int main(int argc, char **argv)
     free(b.out);
     ef_session_free(b.session);
     ef_model_free(model);
+    free(b.balance);
     return code;
 }

@@ -112,6 +112,21 @@ def test_model_waits_for_questions(model: Path) -> None:
     assert found and float(found[1]) <= float(found[2])
 
 
+def test_model_shares_work_evenly(model: Path) -> None:
+    options = ("--model", model, "--size", 96, "--repeat", 2, "--threads")
+    text = run("bench_model", *options, 3, "--balance")
+    found = re.fullmatch(
+        r"3 threads, (\d+) calls: slowest parts ([\d.]+) ms together, all ([\d.]+) ms, "
+        r"balance ([\d.]+) %; one thread alone besides [\d.]+ ms \(minima of 2 runs\)\n",
+        text,
+    )
+    assert found and int(found[1]) > 20
+    path, everything, balance = map(float, found.groups()[1:])
+    assert path < everything < 3.001 * path
+    assert balance == pytest.approx(100 * everything / 3 / path, rel=0.02)
+    run("bench_model", *options, 1, "--balance", code=1)
+
+
 def test_model_times_denormal_weights() -> None:
     options = ("--arch", "lite0", "--size", 32, "--repeat", 1, "--denormal")
     assert re.search(r"denormal ones [\d.]+ ms .*: [\d.]+ times", run("bench_model", *options))
