@@ -75,6 +75,9 @@ struct dfn_pw_place {
     float *out;            /* [rows][cout]                                              */
     const float *ahead;    /* cin lines of memory to fetch meanwhile: the weights of the
                               next group, a piece for each tile, or the next tile's in  */
+    size_t ahead_step;     /* floats from there to what the next tile fetches           */
+    size_t left;           /* pixels of this tile and those below                       */
+    size_t least;          /* of them, for the next tile to have as many rows           */
 };
 
 /* The weights of vector j of a group for input channel i. */
@@ -252,14 +255,32 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
 }
 #endif
 
+/* A tile and those below that have as many rows; at is left at the last one, with what is
+ * left after it. */
+DFN_INLINE void dfn_pw_run(const struct dfn_pw_group *g, struct dfn_pw_place *at,
+                           const int rows, const int cols)
+{
+    for (;;) {
+        dfn_pw_tile(g, at, rows, cols);
+        at->left -= (size_t)rows;
+        if (at->left < at->least)
+            break;
+        at->in += (size_t)rows * g->cin;
+        at->out += (size_t)rows * g->cout;
+        if (at->residual)
+            at->residual += (size_t)rows * g->cout;
+        at->ahead += at->ahead_step;
+    }
+}
+
 /* One case for each tile. */
-static void dfn_pw_any_tile(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
-                            int rows, int cols)
+static void dfn_pw_any_run(const struct dfn_pw_group *g, struct dfn_pw_place *at,
+                           int rows, int cols)
 {
     switch (cols * 16 + rows) {
 #define T(r, c)                                                                          \
     case (c)*16 + (r):                                                                   \
-        dfn_pw_tile(g, at, r, c);                                                        \
+        dfn_pw_run(g, at, r, c);                                                         \
         break;
         DFN_PW_TILES
 #undef T
@@ -344,16 +365,23 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
     const bool gated = dfn_pw_gate_weights(a);
     const bool more = o + (size_t)cols * DFN_VL < cout && !gated;
     size_t fetched = 0;
-    for (size_t m = first, rows; m < last; m += rows) {
-        rows = dfn_pw_next(heights, height, last - m);
-        const struct dfn_pw_place at = {
-            a->in + m * cin, a->residual ? a->residual + m * all + o : NULL,
-            a->out + m * all + o,
-            gated                    ? a->in + (m + rows) * cin
-            : more && fetched < next ? g.weight + next + fetched
-                                     : g.weight};
-        fetched += line;
-        dfn_pw_any_tile(&g, &at, (int)rows, cols);
+    for (size_t m = first; m < last;) {
+        const size_t n = last - m, rows = dfn_pw_next(heights, height, n);
+        struct dfn_pw_place at = {
+            .in = a->in + m * cin,
+            .residual = a->residual ? a->residual + m * all + o : NULL,
+            .out = a->out + m * all + o,
+            .ahead = gated ? a->in + (m + rows) * cin : g.weight,
+            .ahead_step = gated ? rows * cin : 0,
+            .left = n,
+            .least = rows == height ? height + DFN_PW_LEAST : SIZE_MAX};
+        if (more && fetched < next) {
+            at.ahead = g.weight + next + fetched;
+            at.least = SIZE_MAX;
+            fetched += line;
+        }
+        dfn_pw_any_run(&g, &at, (int)rows, cols);
+        m = last - at.left;
     }
 }
 

@@ -49,7 +49,8 @@ DFN_INLINE enum dfn_pw_way dfn_pw_way_of(const struct dfn_pw_group *g,
  * load; so five registers serve 14 pixels. Given a pointer for each, gcc 12 keeps some of
  * them in vector registers, and moving one out takes the place of a multiply-add. */
 struct dfn_pw_at {
-    const char *x[2], *w, *ahead;
+    const char *x[2], *w;
+    ptrdiff_t ahead; /* bytes from w to what is fetched          */
     size_t step[3]; /* bytes of 1, 3 and 5 pixels            */
     size_t panel;   /* bytes from a panel of weights to the next */
 };
@@ -73,16 +74,16 @@ DFN_INLINE dfn_vec dfn_pw_fma(const int last, dfn_vec x, dfn_vec w, dfn_vec sum)
     return vec_fma(x, w, sum);
 }
 
-/* dfn_pw_piece(), which begins with the biases where i is 0, and fetches memory ahead: a
- * line for each input channel. */
-DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_place *p,
-                            size_t i, const size_t end, dfn_vec sum[][3], const int rows,
-                            const int cols)
+/* The operands of input channel i, and the sums' beginning: the biases where i is 0. */
+DFN_INLINE struct dfn_pw_at dfn_pw_begin(const struct dfn_pw_group *g,
+                                         const struct dfn_pw_place *p, size_t i,
+                                         dfn_vec sum[][3], const int rows, const int cols)
 {
-    const size_t vecs = DFN_PW_PANEL / DFN_VL, pixel = g->cin * sizeof(float);
+    const size_t pixel = g->cin * sizeof(float);
+    const char *w = (const char *)dfn_pw_weight(g, i, 0);
     struct dfn_pw_at at = {{(const char *)(p->in + i), NULL},
-                           (const char *)dfn_pw_weight(g, i, 0),
-                           (const char *)(p->ahead + i * DFN_PW_PANEL),
+                           w,
+                           (const char *)(p->ahead + i * DFN_PW_PANEL) - w,
                            {pixel, 3 * pixel, 5 * pixel},
                            pixel * DFN_PW_PANEL};
     at.x[1] = at.x[0] + 7 * pixel;
@@ -99,28 +100,46 @@ DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_pl
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++)
             sum[r][j] = sum[0][j];
-    for (size_t n = end - i; n > 0; n--) {
-        /* Not known to be as far from each other in every turn. */
-        __asm__("" : "+r"(at.x[0]), "+r"(at.x[1]), "+r"(at.w), "+r"(at.ahead));
-        dfn_vec v[3];
+    return at;
+}
+
+/* Adds an input channel to the sums, goes on to the next one, and fetches a line of memory
+ * ahead. */
+DFN_INLINE void dfn_pw_turn(struct dfn_pw_at *at, dfn_vec sum[][3], const int rows,
+                            const int cols)
+{
+    const size_t vecs = DFN_PW_PANEL / DFN_VL;
+    /* Not known to be as far from each other in every turn. */
+    __asm__("" : "+r"(at->x[0]), "+r"(at->w));
+    if (rows > 7)
+        __asm__("" : "+r"(at->x[1]));
+    dfn_vec v[3];
+#pragma GCC unroll 3
+    for (int j = 0; j < cols; j++)
+        v[j] = vec_load(
+            (const float *)(const void *)(at->w + (size_t)j / vecs * at->panel) +
+            (size_t)j % vecs * DFN_VL);
+    _mm_prefetch(at->w + at->ahead, _MM_HINT_T1);
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++) {
+        const dfn_vec x = vec_set1(*dfn_pw_pixel(at, r));
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++)
-            v[j] = vec_load(
-                (const float *)(const void *)(at.w + (size_t)j / vecs * at.panel) +
-                (size_t)j % vecs * DFN_VL);
-        _mm_prefetch(at.ahead, _MM_HINT_T1);
-#pragma GCC unroll 14
-        for (int r = 0; r < rows; r++) {
-            const dfn_vec x = vec_set1(*dfn_pw_pixel(&at, r));
-#pragma GCC unroll 3
-            for (int j = 0; j < cols; j++)
-                sum[r][j] = dfn_pw_fma(j == cols - 1, x, v[j], sum[r][j]);
-        }
-        at.x[0] += sizeof(float);
-        at.x[1] += sizeof(float);
-        at.w += DFN_PW_PANEL * sizeof(float);
-        at.ahead += DFN_PW_PANEL * sizeof(float);
+            sum[r][j] = dfn_pw_fma(j == cols - 1, x, v[j], sum[r][j]);
     }
+    at->x[0] += sizeof(float);
+    at->x[1] += sizeof(float);
+    at->w += DFN_PW_PANEL * sizeof(float);
+}
+
+/* dfn_pw_piece(), which begins with the biases where i is 0. */
+DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_place *p,
+                            size_t i, const size_t end, dfn_vec sum[][3], const int rows,
+                            const int cols)
+{
+    struct dfn_pw_at at = dfn_pw_begin(g, p, i, sum, rows, cols);
+    for (size_t n = end - i; n > 0; n--)
+        dfn_pw_turn(&at, sum, rows, cols);
 }
 
 /* The way's end for all sums. way is a constant. */
