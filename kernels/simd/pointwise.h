@@ -58,6 +58,19 @@
 /* No tile has more sums than the machine has registers. */
 #define DFN_PW_MOST (DFN_VREGS * DFN_VL)
 
+#ifdef DFN_PW_LATE
+/* Sums of a tile that get their activation while the next tile's are added up. */
+struct dfn_pw_late {
+    float *out; /* [rows][cout]                                                         */
+    size_t rows;
+    int cols; /* 0 if there are none                                                    */
+    /* [rows][cols] vectors */
+    float sums[DFN_PW_LATE * DFN_VL] __attribute__((aligned(DFN_ALIGN)));
+};
+#else
+struct dfn_pw_late;
+#endif
+
 /* What the tiles of one group of columns share. */
 struct dfn_pw_group {
     const float *weight; /* the panel that its first column is in, at that column       */
@@ -66,6 +79,7 @@ struct dfn_pw_group {
     size_t cout; /* floats from pixel to pixel of out                                   */
     int last; /* lanes of its last vector that exist, 1..DFN_VL                         */
     enum dfn_act act;
+    struct dfn_pw_late *late; /* only with DFN_PW_LATE                                  */
 };
 
 /* One tile's place: rows of in, residual (or NULL) and out at the group's columns. */
@@ -255,32 +269,31 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
 }
 #endif
 
-/* A tile and those below that have as many rows; at is left at the last one, with what is
- * left after it. */
-DFN_INLINE void dfn_pw_run(const struct dfn_pw_group *g, struct dfn_pw_place *at,
-                           const int rows, const int cols)
+/* Goes on to the tile below if it has as many rows. */
+static bool dfn_pw_below(const struct dfn_pw_group *g, struct dfn_pw_place *at,
+                         size_t rows)
 {
-    for (;;) {
-        dfn_pw_tile(g, at, rows, cols);
-        at->left -= (size_t)rows;
-        if (at->left < at->least)
-            break;
-        at->in += (size_t)rows * g->cin;
-        at->out += (size_t)rows * g->cout;
-        if (at->residual)
-            at->residual += (size_t)rows * g->cout;
-        at->ahead += at->ahead_step;
-    }
+    at->left -= rows;
+    if (at->left < at->least)
+        return false;
+    at->in += rows * g->cin;
+    at->out += rows * g->cout;
+    if (at->residual)
+        at->residual += rows * g->cout;
+    at->ahead += at->ahead_step;
+    return true;
 }
 
-/* One case for each tile. */
+/* A tile and those below that have as many rows. One case for each tile. */
 static void dfn_pw_any_run(const struct dfn_pw_group *g, struct dfn_pw_place *at,
                            int rows, int cols)
 {
     switch (cols * 16 + rows) {
 #define T(r, c)                                                                          \
     case (c)*16 + (r):                                                                   \
-        dfn_pw_run(g, at, r, c);                                                         \
+        do                                                                               \
+            dfn_pw_tile(g, at, r, c);                                                    \
+        while (dfn_pw_below(g, at, r));                                                  \
         break;
         DFN_PW_TILES
 #undef T
@@ -346,7 +359,8 @@ static inline bool dfn_pw_gate_weights(const struct dfn_pointwise_args *a)
 /* The pixels first..last-1 for cols vectors of columns from o on; weight: of the panel
  * that o is in. */
 static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
-                              size_t last, size_t o, int cols, const float *weight)
+                              size_t last, size_t o, int cols, const float *weight,
+                              struct dfn_pw_late *late)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
     const size_t all = (size_t)dfn_pw_all(a);
@@ -359,7 +373,8 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
                                    .cout = all,
                                    .last = cout - whole < DFN_VL ? (int)(cout - whole)
                                                                  : DFN_VL,
-                                   .act = a->act};
+                                   .act = a->act,
+                                   .late = late};
 
     const size_t line = cin * DFN_PW_PANEL, next = (size_t)cols * DFN_VL * cin;
     const bool gated = dfn_pw_gate_weights(a);
@@ -387,7 +402,8 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
 
 /* The same with weights of this image's own: times its gate. */
 static void dfn_pw_columns_gated(const struct dfn_pointwise_args *a, size_t first,
-                                 size_t last, size_t o, int cols, const float *weight)
+                                 size_t last, size_t o, int cols, const float *weight,
+                                 struct dfn_pw_late *late)
 {
     float own[DFN_PW_GATED];
     const size_t cin = (size_t)a->cin;
@@ -399,17 +415,18 @@ static void dfn_pw_columns_gated(const struct dfn_pointwise_args *a, size_t firs
         for (size_t i = 0; i < cin; i++)
             for (int j = 0; j < DFN_PW_PANEL; j += DFN_VL, to += DFN_VL, weight += DFN_VL)
                 vec_store(to, vec_mul(vec_load(weight), vec_set1(gate[i])));
-    dfn_pw_columns_by(a, first, last, o, cols, own);
+    dfn_pw_columns_by(a, first, last, o, cols, own, late);
 }
 
+/* late: only with DFN_PW_LATE. */
 static void dfn_pw_columns(const struct dfn_pointwise_args *a, size_t first, size_t last,
-                           size_t o, int cols)
+                           size_t o, int cols, struct dfn_pw_late *late)
 {
     const float *weight = a->weight + o / DFN_PW_PANEL * (size_t)a->cin * DFN_PW_PANEL;
     if (dfn_pw_gate_weights(a))
-        dfn_pw_columns_gated(a, first, last, o, cols, weight);
+        dfn_pw_columns_gated(a, first, last, o, cols, weight, late);
     else
-        dfn_pw_columns_by(a, first, last, o, cols, weight);
+        dfn_pw_columns_by(a, first, last, o, cols, weight, late);
 }
 
 #ifndef DFN_PW_COLUMNS_ONLY
@@ -434,6 +451,12 @@ static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_
 {
     if (a->gated && !dfn_pw_gate_weights(a))
         dfn_pw_gate(a, first, last);
+#ifdef DFN_PW_LATE
+    struct dfn_pw_late waiting, *late = &waiting;
+    late->cols = 0;
+#else
+    struct dfn_pw_late *const late = NULL;
+#endif
     for (int o = 0, cols; o < a->cout; o += cols * DFN_VL) {
 #ifdef DFN_PW_REST
         /* Columns that vectors of half the width cover with less waste. */
@@ -441,8 +464,11 @@ static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_
             break;
 #endif
         cols = dfn_pw_cols(a->cout - o);
-        dfn_pw_columns(a, first, last, (size_t)o, cols);
+        dfn_pw_columns(a, first, last, (size_t)o, cols, late);
     }
+#ifdef DFN_PW_LATE
+    dfn_pw_late_end(late, (size_t)a->cout);
+#endif
 }
 
 /* The items first..last-1 of a 1x1 convolution. */

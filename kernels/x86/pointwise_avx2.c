@@ -24,6 +24,7 @@ static inline int dfn_pw_cols(int left)
     return vecs == 1 || vecs == 3 ? vecs : 2;
 }
 
+#define DFN_PW_LATE 12
 #define DFN_PW_OWN_TILE "kernels/x86/pw_tile.h"
 #include "kernels/simd/pointwise.h"
 

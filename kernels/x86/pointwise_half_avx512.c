@@ -27,5 +27,5 @@ static const unsigned char dfn_pw_heights[4][12] = {
 void dfn_pointwise_24__avx512(const struct dfn_pointwise_args *a, size_t first,
                               size_t last, size_t o)
 {
-    dfn_pw_columns(a, first, last, o, 2);
+    dfn_pw_columns(a, first, last, o, 2, NULL);
 }

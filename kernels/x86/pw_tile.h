@@ -16,6 +16,9 @@
 /* A tile of fewer sums goes through memory: it is a rest, and each way is much code. */
 #define DFN_PW_FEWEST (DFN_VREGS == 32 ? 14 : 8)
 
+/* The same where sums wait for the next tile. */
+#define DFN_PW_FEWEST_LATE 6
+
 /* Whether the last vector of a group is half one: that of project, without activation. */
 #ifndef DFN_PW_HALF
 #define DFN_PW_HALF 0
@@ -51,8 +54,8 @@ DFN_INLINE enum dfn_pw_way dfn_pw_way_of(const struct dfn_pw_group *g,
 struct dfn_pw_at {
     const char *x[2], *w;
     ptrdiff_t ahead; /* bytes from w to what is fetched          */
-    size_t step[3]; /* bytes of 1, 3 and 5 pixels            */
-    size_t panel;   /* bytes from a panel of weights to the next */
+    size_t step[3];  /* bytes of 1, 3 and 5 pixels            */
+    size_t panel;    /* bytes from a panel of weights to the next */
 };
 
 DFN_INLINE const float *dfn_pw_pixel(const struct dfn_pw_at *at, const int r)
@@ -103,8 +106,8 @@ DFN_INLINE struct dfn_pw_at dfn_pw_begin(const struct dfn_pw_group *g,
     return at;
 }
 
-/* Adds an input channel to the sums, goes on to the next one, and fetches a line of memory
- * ahead. */
+/* Adds an input channel to the sums, goes on to the next one, and fetches a line of
+ * memory ahead. */
 DFN_INLINE void dfn_pw_turn(struct dfn_pw_at *at, dfn_vec sum[][3], const int rows,
                             const int cols)
 {
@@ -116,9 +119,9 @@ DFN_INLINE void dfn_pw_turn(struct dfn_pw_at *at, dfn_vec sum[][3], const int ro
     dfn_vec v[3];
 #pragma GCC unroll 3
     for (int j = 0; j < cols; j++)
-        v[j] = vec_load(
-            (const float *)(const void *)(at->w + (size_t)j / vecs * at->panel) +
-            (size_t)j % vecs * DFN_VL);
+        v[j] =
+            vec_load((const float *)(const void *)(at->w + (size_t)j / vecs * at->panel) +
+                     (size_t)j % vecs * DFN_VL);
     _mm_prefetch(at->w + at->ahead, _MM_HINT_T1);
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++) {
@@ -141,6 +144,47 @@ DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_pl
     for (size_t n = end - i; n > 0; n--)
         dfn_pw_turn(&at, sum, rows, cols);
 }
+
+#ifdef DFN_PW_LATE
+/* The same from input channel 0 on, while the sums of the tile before go through swish
+ * and out, a vector after each input channel. One swish after the other would leave the
+ * multipliers idle: each is a long chain of operations, few of them multiplications, and
+ * a core looks ahead no further than some of them. */
+DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
+                                 const struct dfn_pw_place *p, const size_t end,
+                                 dfn_vec sum[][3], const int rows, const int cols)
+{
+    struct dfn_pw_at at = dfn_pw_begin(g, p, 0, sum, rows, cols);
+    const float *from = g->late->sums;
+    float *to = g->late->out;
+    const size_t cout = g->cout;
+    size_t n = g->late->rows, left = end - n * (size_t)cols;
+    do {
+#pragma GCC unroll 3
+        for (int j = 0; j < cols; j++) {
+            dfn_pw_turn(&at, sum, rows, cols);
+            vec_swish_through(to + j * DFN_VL, from + j * DFN_VL);
+        }
+        from += cols * DFN_VL;
+        to += cout;
+    } while (--n > 0);
+    for (; left > 0; left--)
+        dfn_pw_turn(&at, sum, rows, cols);
+}
+
+/* Swish of what waits, and its way out. */
+static void dfn_pw_late_end(struct dfn_pw_late *late, size_t cout)
+{
+    const struct dfn_ks k = vec_constants(false);
+    const float *from = late->sums;
+    float *to = late->out;
+    const int cols = late->cols;
+    for (size_t n = cols > 0 ? late->rows : 0; n > 0; n--, to += cout)
+        for (int j = 0; j < cols; j++, from += DFN_VL)
+            vec_store(to + j * DFN_VL, vec_swish_k(&k, vec_load(from)));
+    late->cols = 0;
+}
+#endif
 
 /* The way's end for all sums. way is a constant. */
 DFN_INLINE void dfn_pw_out(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
@@ -187,10 +231,21 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
     float held[DFN_PW_MOST];
     dfn_vec sum[DFN_VREGS][3];
     size_t i = 0;
+#ifdef DFN_PW_LATE
+    const bool many = rows * cols >= DFN_PW_FEWEST_LATE && g->cin >= DFN_PW_LATE;
+    const bool late = many && g->late->cols == cols;
+    if (!late && g->late->cols > 0)
+        dfn_pw_late_end(g->late, g->cout);
+#endif
 
     for (size_t end;; i = end) {
         end = g->cin - i < DFN_PW_DEPTH ? g->cin : i + DFN_PW_DEPTH;
-        dfn_pw_sums(g, at, i, end, sum, rows, cols);
+#ifdef DFN_PW_LATE
+        if (i == 0 && late)
+            dfn_pw_sums_late(g, at, end, sum, rows, cols);
+        else
+#endif
+            dfn_pw_sums(g, at, i, end, sum, rows, cols);
         if (end == g->cin)
             break;
         dfn_pw_hold(held, sum, i > 0, rows, cols);
@@ -202,6 +257,15 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
             for (int j = 0; j < cols; j++)
                 sum[r][j] = vec_add(vec_load(held + (r * cols + j) * DFN_VL), sum[r][j]);
     }
+#ifdef DFN_PW_LATE
+    if (many && dfn_pw_way_of(g, at) == DFN_PW_SWISH) {
+        dfn_pw_hold(g->late->sums, sum, false, rows, cols);
+        g->late->out = at->out;
+        g->late->rows = (size_t)rows;
+        g->late->cols = cols;
+        return;
+    }
+#endif
     switch (rows * cols < DFN_PW_FEWEST ? DFN_PW_HELD : dfn_pw_way_of(g, at)) {
     case DFN_PW_PLAIN:
         dfn_pw_out(g, at, sum, rows, cols, DFN_PW_PLAIN);
@@ -209,13 +273,15 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
     case DFN_PW_RESIDUAL:
         dfn_pw_out(g, at, sum, rows, cols, DFN_PW_RESIDUAL);
         break;
+#ifndef DFN_PW_LATE
     case DFN_PW_SWISH:
         dfn_pw_out(g, at, sum, rows, cols, DFN_PW_SWISH);
         break;
+#endif
     case DFN_PW_RELU6:
         dfn_pw_out(g, at, sum, rows, cols, DFN_PW_RELU6);
         break;
-    case DFN_PW_HELD:
+    default:
         dfn_pw_hold(held, sum, false, rows, cols);
         dfn_pw_end_held(g, at, held, rows, cols);
         break;
