@@ -147,9 +147,10 @@ DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_pl
 
 #ifdef DFN_PW_LATE
 /* The same from input channel 0 on, while the sums of the tile before go through swish
- * and out, a vector after each input channel. One swish after the other would leave the
- * multipliers idle: each is a long chain of operations, few of them multiplications, and
- * a core looks ahead no further than some of them. */
+ * and out, a vector after each of the last input channels. One swish after the other would
+ * leave the multipliers idle: each is a long chain of operations, few of them
+ * multiplications, and a core looks ahead no further than some of them. The last channels,
+ * for the sums of the tile before are no sooner done. */
 DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
                                  const struct dfn_pw_place *p, const size_t end,
                                  dfn_vec sum[][3], const int rows, const int cols)
@@ -158,7 +159,9 @@ DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
     const float *from = g->late->sums;
     float *to = g->late->out;
     const size_t cout = g->cout;
-    size_t n = g->late->rows, left = end - n * (size_t)cols;
+    size_t n = g->late->rows;
+    for (size_t left = end - n * (size_t)cols; left > 0; left--)
+        dfn_pw_turn(&at, sum, rows, cols);
     do {
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++) {
@@ -168,8 +171,6 @@ DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
         from += cols * DFN_VL;
         to += cout;
     } while (--n > 0);
-    for (; left > 0; left--)
-        dfn_pw_turn(&at, sum, rows, cols);
 }
 
 /* Swish of what waits, and its way out. */
