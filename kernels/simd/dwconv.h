@@ -121,7 +121,12 @@ DFN_INLINE void dfn_dw_row(const struct dfn_dw_tile *t, const float *p, const fl
     for (int j = 0; j < (DFN_DW_X - 1) * s + k; j++) {
         if (mode != DFN_DW_INNER && !(t->cols >> j & 1))
             continue;
-        const dfn_vec x = vec_load(p + (size_t)j * t->in_all);
+        dfn_vec x = vec_load(p + (size_t)j * t->in_all);
+#ifdef DFN_DW_OWN_TILE
+        /* gcc would read most of them twice, as operands. */
+        if (j > 0 && j < (DFN_DW_X - 1) * s + k - 1)
+            __asm__("" : "+x"(x));
+#endif
 #pragma GCC unroll 8
         for (int ox = 0; ox < DFN_DW_X; ox++) {
             const int kx = j - ox * s;
@@ -151,6 +156,9 @@ DFN_INLINE void dfn_dw_by_rows(const struct dfn_dw_tile *t,
     }
 }
 
+#ifdef DFN_DW_OWN_TILE
+#include DFN_DW_OWN_TILE
+#else
 /* Adds input pixel j of window row i, x, to every output whose window it is in; for whole
  * tiles where registers hold a row's weights and more. */
 DFN_INLINE void dfn_dw_spread(dfn_vec sum[DFN_DW_Y][DFN_DW_X], dfn_vec x,
@@ -217,6 +225,7 @@ DFN_INLINE void dfn_dw_tile(const struct dfn_dw_tile *t, const int k, const int 
     for (size_t ch = 0; ch < t->n; ch += DFN_VL)
         dfn_dw_vector(t, ch, k, s, ny, mode);
 }
+#endif
 
 /* Fewer channels than a vector has: only in tests, so short code. */
 static void dfn_dw_few(const struct dfn_dw_tile *t, const int k, const int s)
@@ -272,11 +281,13 @@ DFN_INLINE void dfn_dw_tile_of(const struct dfn_dw_tile *t, enum dfn_dw_form for
     case DFN_DW_FULL:
         dfn_dw_full(t, k, s);
         break;
+    case DFN_DW_SINGLE:
+#ifndef DFN_DW_OWN_TILE
+        dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);
+        break;
+#endif
     case DFN_DW_CUT:
         dfn_dw_tile(t, k, s, DFN_DW_Y, DFN_DW_EDGE);
-        break;
-    case DFN_DW_SINGLE:
-        dfn_dw_tile(t, k, s, 1, DFN_DW_EDGE);
         break;
     case DFN_DW_FEW:
         dfn_dw_few(t, k, s);

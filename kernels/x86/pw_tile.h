@@ -166,7 +166,7 @@ DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++) {
             dfn_pw_turn(&at, sum, rows, cols);
-            vec_swish_through(to + j * DFN_VL, from + j * DFN_VL);
+            vec_store(to + j * DFN_VL, vec_swish_at(from + j * DFN_VL));
         }
         from += cols * DFN_VL;
         to += cout;
