@@ -6,8 +6,9 @@
  *   DFN_TILE_PANELS   panels of a wide tile, of DFN_TILE_WIDE pixels; or not defined
  *
  * and afterwards dfn_tile() and dfn_tile_finish(); those with vectors have the latter
- * from kernels/simd/conv.h. Everything is static: each file has its own copy, compiled
- * with its own flags.
+ * from kernels/simd/conv.h. One that defines DFN_TILE_LATE can finish a whole tile, not
+ * wide, while the next one's sums are added up. Everything is static: each
+ * file has its own copy, compiled with its own flags.
  *
  * A row of NHWC pixels is gapless, so kx and cin of one kernel row lie in one piece of
  * kernel * cin floats, and the next pixel's piece begins stride * cin floats later: a
@@ -43,6 +44,12 @@ struct dfn_window {
     size_t in_next, weight_next; /* from one kernel row's piece to the next             */
     size_t panel;                /* floats from a panel of weights to the next          */
     int rows;                    /* kernel rows inside                                  */
+#ifdef DFN_TILE_LATE
+    const float *bias; /* added to a whole tile's sums; or NULL                         */
+    const float *held; /* such sums of the tile before, to be finished; or NULL         */
+    float *held_out;   /* and where they go, [DFN_TILE_PIXELS][cout]                    */
+    size_t cout;
+#endif
 };
 
 /* Where the sums of a tile go, and what is done to them on the way. Pointers are at the
@@ -66,6 +73,17 @@ DFN_INLINE void dfn_tile(const struct dfn_window *v, size_t step, float *acc,
  * [pixels][width]; wide, a constant: of a wide tile. */
 DFN_INLINE void dfn_tile_finish(const struct dfn_finish *f, float *acc, int pixels,
                                 const bool wide);
+
+#ifdef DFN_TILE_LATE
+/* Floats of a window that a tile needs to finish the one before. */
+#define DFN_TILE_STEPS (DFN_TILE_PIXELS * DFN_TILE_COLUMNS / DFN_VL)
+
+/* Whether whole tiles can wait. */
+static bool dfn_tile_late(const struct dfn_finish *f);
+
+/* Finishes one that has waited for nothing. */
+static void dfn_tile_late_end(const float *held, float *out, size_t cout);
+#endif
 
 /* One line for each width. */
 /* clang-format off */
@@ -135,7 +153,13 @@ DFN_INLINE void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_w
     const size_t cin = (size_t)a->cin;
     /* Pixels before this one have their windows inside the row, at its right end. */
     const int inside = a->w + a->left < k ? 0 : (a->w + a->left - k) / s + 1;
+#ifdef DFN_TILE_LATE
+    const bool late = dfn_tile_late(&f);
+    float sums[2][DFN_TILE_SUMS], *acc = sums[0], *held_out = NULL;
+    const float *held = NULL;
+#else
     float acc[DFN_TILE_SUMS];
+#endif
 
     for (int x = 0, pixels; x < a->ow; x += pixels) {
         const int ix = x * s - a->left;
@@ -151,16 +175,42 @@ DFN_INLINE void dfn_conv_panel(const struct dfn_conv_args *a, const struct dfn_w
             const int left = (inside < a->ow ? inside : a->ow) - x;
             pixels = wide ? dfn_wide_pixels(left) : dfn_tile_pixels(left);
         }
+#ifdef DFN_TILE_LATE
+        const bool waits = late && pixels == DFN_TILE_PIXELS &&
+                           (size_t)here.rows * here.depth >= DFN_TILE_STEPS;
+        if (held && !waits) {
+            dfn_tile_late_end(held, held_out, f.cout);
+            held = NULL;
+        }
+        here.bias = waits ? f.bias : NULL;
+        here.held = held;
+        here.held_out = held_out;
+        here.cout = f.cout;
+#else
+        const bool waits = false;
+#endif
         if (wide)
             dfn_any_wide(&here, (size_t)s * cin, acc, pixels);
         else
             dfn_any_tile(&here, (size_t)s * cin, acc, pixels);
-        dfn_tile_finish(&f, acc, pixels, wide);
+        if (!waits)
+            dfn_tile_finish(&f, acc, pixels, wide);
+#ifdef DFN_TILE_LATE
+        else {
+            held = acc;
+            held_out = f.out;
+            acc = acc == sums[0] ? sums[1] : sums[0];
+        }
+#endif
         const size_t done = (size_t)pixels * f.cout;
         f.out += done;
         f.room -= done < f.room ? done : f.room;
         f.residual = f.residual ? f.residual + done : NULL;
     }
+#ifdef DFN_TILE_LATE
+    if (held)
+        dfn_tile_late_end(held, held_out, f.cout);
+#endif
 }
 
 static void dfn_conv_one(const struct dfn_conv_args *a, const struct dfn_window *v,

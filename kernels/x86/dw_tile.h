@@ -8,9 +8,9 @@
 #ifndef DFN_KERNELS_X86_DW_TILE_H
 #define DFN_KERNELS_X86_DW_TILE_H
 
-/* Swish of the n pixels from x on, in row y of what waits for the channels from ch on, and
- * its way out; total is the row's sum so far. Two at once take more registers and fewer
- * loads, which bind where multiply-adds are few. n is a constant. */
+/* Swish of the n pixels from x on, in row y of what waits for the channels from ch on,
+ * and its way out; total is the row's sum so far. Two at once take more registers and
+ * fewer loads, which bind where multiply-adds are few. n is a constant. */
 DFN_INLINE void dfn_dw_late(const struct dfn_dw_tile *t, const float *held, size_t ch,
                             const int y, const int x, const int n, dfn_vec *total,
                             const enum dfn_dw_mode mode)
@@ -104,7 +104,7 @@ DFN_INLINE void dfn_dw_vector(const struct dfn_dw_tile *t, float *held, size_t c
             vec_store(held + (oy * DFN_DW_X + ox) * DFN_VL, sum[oy][ox]);
 }
 
-/* The channels of one tile, in vectors. One code for the tiles with one row of outputs, too:
+/* The channels of one tile, in vectors. One code for tiles with one row of outputs, too:
  * ny is DFN_DW_Y. */
 DFN_INLINE void dfn_dw_tile(const struct dfn_dw_tile *t, const int k, const int s,
                             const int ny, const enum dfn_dw_mode mode)

@@ -147,10 +147,10 @@ DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_pl
 
 #ifdef DFN_PW_LATE
 /* The same from input channel 0 on, while the sums of the tile before go through swish
- * and out, a vector after each of the last input channels. One swish after the other would
- * leave the multipliers idle: each is a long chain of operations, few of them
- * multiplications, and a core looks ahead no further than some of them. The last channels,
- * for the sums of the tile before are no sooner done. */
+ * and out, a vector after each of the last input channels. One swish after the other
+ * would leave the multipliers idle: each is a long chain of operations, few of them
+ * multiplications, and a core looks ahead no further than some of them. The last
+ * channels, because those sums have only just been done. */
 DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
                                  const struct dfn_pw_place *p, const size_t end,
                                  dfn_vec sum[][3], const int rows, const int cols)
