@@ -306,10 +306,13 @@ static void dfn_pw_any_run(const struct dfn_pw_group *g, struct dfn_pw_place *at
 #define DFN_PW_LEAST 4
 
 /* The rows of the next tile when n pixels are left: of this height, or where that would
- * leave less than DFN_PW_LEAST, of half of what is left. */
+ * leave less than DFN_PW_LEAST, of half of what is left. Of 13 pixels 5, 4 and 4 rather
+ * than 6, 4 and 3. */
 static size_t dfn_pw_next(const unsigned char *heights, size_t height, size_t n)
 {
-    if (n > height && n < height + DFN_PW_LEAST)
+    if (n == 2 * height + 1 && height <= DFN_PW_LEAST + 2)
+        height--;
+    else if (n > height && n < height + DFN_PW_LEAST)
         height = (n + 1) / 2;
     else if (n < height)
         height = n;
@@ -389,7 +392,7 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
             .ahead = gated ? a->in + (m + rows) * cin : g.weight,
             .ahead_step = gated ? rows * cin : 0,
             .left = n,
-            .least = rows == height ? height + DFN_PW_LEAST : SIZE_MAX};
+            .least = rows == height ? 2 * height + 2 : SIZE_MAX};
         if (more && fetched < next) {
             at.ahead = g.weight + next + fetched;
             at.least = SIZE_MAX;
