@@ -80,6 +80,7 @@ struct dfn_pw_group {
     int last; /* lanes of its last vector that exist, 1..DFN_VL                         */
     enum dfn_act act;
     struct dfn_pw_late *late; /* only with DFN_PW_LATE                                  */
+    bool waits;               /* whether sums do                                        */
 };
 
 /* One tile's place: rows of in, residual (or NULL) and out at the group's columns. */
@@ -370,14 +371,16 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
     const size_t whole = o + (size_t)(cols - 1) * DFN_VL;
     const unsigned char *heights = dfn_pw_heights[cols];
     const size_t height = dfn_pw_height(heights, last - first);
-    const struct dfn_pw_group g = {.weight = weight + o % DFN_PW_PANEL,
-                                   .bias = a->bias + o,
-                                   .cin = cin,
-                                   .cout = all,
-                                   .last = cout - whole < DFN_VL ? (int)(cout - whole)
-                                                                 : DFN_VL,
-                                   .act = a->act,
-                                   .late = late};
+    const struct dfn_pw_group g = {
+        .weight = weight + o % DFN_PW_PANEL,
+        .bias = a->bias + o,
+        .cin = cin,
+        .cout = all,
+        .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
+        .act = a->act,
+        .late = late,
+        .waits = late && a->act == DFN_ACT_SWISH && !a->residual &&
+                 cout >= whole + DFN_VL && cin >= 12 && cin <= DFN_PW_DEPTH};
 
     const size_t line = cin * DFN_PW_PANEL, next = (size_t)cols * DFN_VL * cin;
     const bool gated = dfn_pw_gate_weights(a);
@@ -385,14 +388,14 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
     size_t fetched = 0;
     for (size_t m = first; m < last;) {
         const size_t n = last - m, rows = dfn_pw_next(heights, height, n);
-        struct dfn_pw_place at = {
-            .in = a->in + m * cin,
-            .residual = a->residual ? a->residual + m * all + o : NULL,
-            .out = a->out + m * all + o,
-            .ahead = gated ? a->in + (m + rows) * cin : g.weight,
-            .ahead_step = gated ? rows * cin : 0,
-            .left = n,
-            .least = rows == height ? 2 * height + 2 : SIZE_MAX};
+        struct dfn_pw_place at = {.in = a->in + m * cin,
+                                  .residual =
+                                      a->residual ? a->residual + m * all + o : NULL,
+                                  .out = a->out + m * all + o,
+                                  .ahead = gated ? a->in + (m + rows) * cin : g.weight,
+                                  .ahead_step = gated ? rows * cin : 0,
+                                  .left = n,
+                                  .least = rows == height ? 2 * height + 2 : SIZE_MAX};
         if (more && fetched < next) {
             at.ahead = g.weight + next + fetched;
             at.least = SIZE_MAX;
@@ -470,7 +473,7 @@ static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_
         dfn_pw_columns(a, first, last, (size_t)o, cols, late);
     }
 #ifdef DFN_PW_LATE
-    dfn_pw_late_end(late, (size_t)a->cout);
+    dfn_pw_late_end(late, (size_t)dfn_pw_all(a));
 #endif
 }
 

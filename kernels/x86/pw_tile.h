@@ -152,15 +152,15 @@ DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_pl
  * multiplications, and a core looks ahead no further than some of them. The last
  * channels, because those sums have only just been done. */
 DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
-                                 const struct dfn_pw_place *p, const size_t end,
-                                 dfn_vec sum[][3], const int rows, const int cols)
+                                 const struct dfn_pw_place *p, dfn_vec sum[][3],
+                                 const int rows, const int cols)
 {
     struct dfn_pw_at at = dfn_pw_begin(g, p, 0, sum, rows, cols);
     const float *from = g->late->sums;
     float *to = g->late->out;
     const size_t cout = g->cout;
     size_t n = g->late->rows;
-    for (size_t left = end - n * (size_t)cols; left > 0; left--)
+    for (size_t left = g->cin - n * (size_t)cols; left > 0; left--)
         dfn_pw_turn(&at, sum, rows, cols);
     do {
 #pragma GCC unroll 3
@@ -171,6 +171,16 @@ DFN_INLINE void dfn_pw_sums_late(const struct dfn_pw_group *g,
         from += cols * DFN_VL;
         to += cout;
     } while (--n > 0);
+}
+
+/* The sums of a tile wait for the next one. */
+DFN_INLINE void dfn_pw_wait(const struct dfn_pw_group *g, const struct dfn_pw_place *at,
+                            dfn_vec sum[][3], const int rows, const int cols)
+{
+    dfn_pw_hold(g->late->sums, sum, false, rows, cols);
+    g->late->out = at->out;
+    g->late->rows = (size_t)rows;
+    g->late->cols = cols;
 }
 
 /* Swish of what waits, and its way out. */
@@ -233,20 +243,18 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
     dfn_vec sum[DFN_VREGS][3];
     size_t i = 0;
 #ifdef DFN_PW_LATE
-    const bool many = rows * cols >= DFN_PW_FEWEST_LATE && g->cin >= DFN_PW_LATE;
-    const bool late = many && g->late->cols == cols;
-    if (!late && g->late->cols > 0)
+    if (rows * cols >= DFN_PW_FEWEST_LATE && g->late->cols == cols && g->waits) {
+        dfn_pw_sums_late(g, at, sum, rows, cols);
+        dfn_pw_wait(g, at, sum, rows, cols);
+        return;
+    }
+    if (g->late->cols > 0)
         dfn_pw_late_end(g->late, g->cout);
 #endif
 
     for (size_t end;; i = end) {
         end = g->cin - i < DFN_PW_DEPTH ? g->cin : i + DFN_PW_DEPTH;
-#ifdef DFN_PW_LATE
-        if (i == 0 && late)
-            dfn_pw_sums_late(g, at, end, sum, rows, cols);
-        else
-#endif
-            dfn_pw_sums(g, at, i, end, sum, rows, cols);
+        dfn_pw_sums(g, at, i, end, sum, rows, cols);
         if (end == g->cin)
             break;
         dfn_pw_hold(held, sum, i > 0, rows, cols);
@@ -259,11 +267,8 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
                 sum[r][j] = vec_add(vec_load(held + (r * cols + j) * DFN_VL), sum[r][j]);
     }
 #ifdef DFN_PW_LATE
-    if (many && dfn_pw_way_of(g, at) == DFN_PW_SWISH) {
-        dfn_pw_hold(g->late->sums, sum, false, rows, cols);
-        g->late->out = at->out;
-        g->late->rows = (size_t)rows;
-        g->late->cols = cols;
+    if (rows * cols >= DFN_PW_FEWEST_LATE && g->waits) {
+        dfn_pw_wait(g, at, sum, rows, cols);
         return;
     }
 #endif
