@@ -796,6 +796,44 @@ START_TEST(activations_of_every_level)
 }
 END_TEST
 
+/* Swish at the end of tiles, which takes other ways than on its own: all weights are 0, so
+ * that each of 5 x 15 pixels is the swish of the biases. */
+START_TEST(swish_of_tiles)
+{
+    static const float zeros[75 * ACT_VALUES];
+    static float out[3][75 * ACT_VALUES];
+    float x[ACT_VALUES], want[ACT_VALUES];
+    struct dfn_pointwise_args one = {.in = zeros, .weight = zeros, .bias = x};
+    struct dfn_dwconv_args depthwise = {.in = zeros, .weight = zeros, .bias = x};
+    struct dfn_conv_args dense = {.in = zeros, .weight = zeros, .bias = x};
+    struct dfn_kernels k;
+    dfn_kernels_init(&k, dfn_cpu_detect() & levels[_i]);
+    one.out = out[0], one.cin = 16, one.cout = ACT_VALUES, one.pixels = 75;
+    depthwise.out = out[1], depthwise.c = ACT_VALUES;
+    dense.out = out[2], dense.cin = 3, dense.cout = ACT_VALUES;
+    depthwise.h = depthwise.oh = dense.h = dense.oh = 5;
+    depthwise.w = depthwise.ow = dense.w = dense.ow = 15;
+    depthwise.kernel = dense.kernel = 3;
+    depthwise.stride = depthwise.top = depthwise.left = 1;
+    dense.stride = dense.top = dense.left = 1;
+    one.act = depthwise.act = dense.act = DFN_ACT_SWISH;
+    for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
+        for (int i = 0; i < ACT_VALUES; i++, bits += 262139 * test_stride()) {
+            const uint32_t u = (uint32_t)bits;
+            memcpy(&x[i], &u, sizeof x[i]);
+            x[i] = isfinite(x[i]) ? x[i] : 0;
+        }
+        act_by_kernel(levels[_i], DFN_ACT_SWISH, x, want);
+        k.op[DFN_OP_POINTWISE].run(&one, 0, 75);
+        k.op[DFN_OP_DWCONV].run(&depthwise, 0, 5);
+        k.op[DFN_OP_CONV].run(&dense, 0, 5);
+        for (int o = 0; o < 3; o++)
+            for (int i = 0; i < 75 * ACT_VALUES; i++)
+                ck_assert_float_eq(out[o][i], want[i % ACT_VALUES]);
+    }
+}
+END_TEST
+
 START_TEST(softmax_far_from_zero)
 {
     const float in[6] = {1000, -1000, -3e38f, 3e38f, 5, 5};
@@ -855,6 +893,7 @@ int main(void)
     tcase_set_timeout(t, 7200);
     tcase_add_loop_test(t, activations_at_their_edges, 0, 3);
     tcase_add_test(t, activations_of_every_level);
+    tcase_add_loop_test(t, swish_of_tiles, 0, 3);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
