@@ -58,7 +58,12 @@
 /* No tile has more sums than the machine has registers. */
 #define DFN_PW_MOST (DFN_VREGS * DFN_VL)
 
-#ifdef DFN_PW_LATE
+/* Sums of a tile that may wait for the next one, to be finished among its multiply-adds;
+ * 0: each tile finishes its own. */
+#ifndef DFN_PW_LATE
+#define DFN_PW_LATE 0
+#endif
+#if DFN_PW_LATE
 /* Sums of a tile that get their activation while the next tile's are added up. */
 struct dfn_pw_late {
     float *out; /* [rows][cout]                                                         */
@@ -79,8 +84,10 @@ struct dfn_pw_group {
     size_t cout; /* floats from pixel to pixel of out                                   */
     int last; /* lanes of its last vector that exist, 1..DFN_VL                         */
     enum dfn_act act;
-    struct dfn_pw_late *late; /* only with DFN_PW_LATE                                  */
-    bool waits;               /* whether sums do                                        */
+    /* Only with DFN_PW_LATE: where sums wait, and whether this group's do: those of swish
+     * on whole vectors, whose input channels are one piece and enough for what waits. */
+    struct dfn_pw_late *late;
+    bool waits;
 };
 
 /* One tile's place: rows of in, residual (or NULL) and out at the group's columns. */
@@ -379,8 +386,8 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
         .last = cout - whole < DFN_VL ? (int)(cout - whole) : DFN_VL,
         .act = a->act,
         .late = late,
-        .waits = late && a->act == DFN_ACT_SWISH && !a->residual &&
-                 cout >= whole + DFN_VL && cin >= 12 && cin <= DFN_PW_DEPTH};
+        .waits = DFN_PW_LATE > 0 && a->act == DFN_ACT_SWISH && !a->residual &&
+                 cout >= whole + DFN_VL && cin + 1 > DFN_PW_LATE && cin <= DFN_PW_DEPTH};
 
     const size_t line = cin * DFN_PW_PANEL, next = (size_t)cols * DFN_VL * cin;
     const bool gated = dfn_pw_gate_weights(a);
@@ -457,7 +464,7 @@ static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_
 {
     if (a->gated && !dfn_pw_gate_weights(a))
         dfn_pw_gate(a, first, last);
-#ifdef DFN_PW_LATE
+#if DFN_PW_LATE
     struct dfn_pw_late waiting, *late = &waiting;
     late->cols = 0;
 #else
@@ -472,7 +479,7 @@ static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_
         cols = dfn_pw_cols(a->cout - o);
         dfn_pw_columns(a, first, last, (size_t)o, cols, late);
     }
-#ifdef DFN_PW_LATE
+#if DFN_PW_LATE
     dfn_pw_late_end(late, (size_t)dfn_pw_all(a));
 #endif
 }

@@ -145,7 +145,7 @@ DFN_INLINE void dfn_pw_sums(const struct dfn_pw_group *g, const struct dfn_pw_pl
         dfn_pw_turn(&at, sum, rows, cols);
 }
 
-#ifdef DFN_PW_LATE
+#if DFN_PW_LATE
 /* The same from input channel 0 on, while the sums of the tile before go through swish
  * and out, a vector after each of the last input channels. One swish after the other
  * would leave the multipliers idle: each is a long chain of operations, few of them
@@ -242,7 +242,7 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
     float held[DFN_PW_MOST];
     dfn_vec sum[DFN_VREGS][3];
     size_t i = 0;
-#ifdef DFN_PW_LATE
+#if DFN_PW_LATE
     if (rows * cols >= DFN_PW_FEWEST_LATE && g->late->cols == cols && g->waits) {
         dfn_pw_sums_late(g, at, sum, rows, cols);
         dfn_pw_wait(g, at, sum, rows, cols);
@@ -266,7 +266,7 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
             for (int j = 0; j < cols; j++)
                 sum[r][j] = vec_add(vec_load(held + (r * cols + j) * DFN_VL), sum[r][j]);
     }
-#ifdef DFN_PW_LATE
+#if DFN_PW_LATE
     if (rows * cols >= DFN_PW_FEWEST_LATE && g->waits) {
         dfn_pw_wait(g, at, sum, rows, cols);
         return;
@@ -279,7 +279,7 @@ DFN_INLINE void dfn_pw_tile(const struct dfn_pw_group *g, const struct dfn_pw_pl
     case DFN_PW_RESIDUAL:
         dfn_pw_out(g, at, sum, rows, cols, DFN_PW_RESIDUAL);
         break;
-#ifndef DFN_PW_LATE
+#if !DFN_PW_LATE
     case DFN_PW_SWISH:
         dfn_pw_out(g, at, sum, rows, cols, DFN_PW_SWISH);
         break;

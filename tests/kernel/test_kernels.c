@@ -796,8 +796,8 @@ START_TEST(activations_of_every_level)
 }
 END_TEST
 
-/* Swish at the end of tiles, which takes other ways than on its own: all weights are 0, so
- * that each of 5 x 15 pixels is the swish of the biases. */
+/* Swish at the end of tiles, which takes other ways than on its own: all weights are 0,
+ * so that each of 5 x 15 pixels is the swish of the biases. */
 START_TEST(swish_of_tiles)
 {
     static const float zeros[75 * ACT_VALUES];
