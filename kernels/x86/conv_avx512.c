@@ -55,6 +55,7 @@ DFN_INLINE void tile_of_two(const struct dfn_window *v, size_t step, float *acc,
         struct dfn_pixels_at at = dfn_pixels_from(in, step);
         const float *tap = w;
         for (size_t n = v->depth; n > 0; n--, tap += DFN_TILE_COLUMNS) {
+            dfn_pixels_hide(&at, pixels);
             const __m512 w0 = _mm512_loadu_ps(tap), w1 = _mm512_loadu_ps(tap + v->panel);
 #pragma GCC unroll 14
             for (int r = 0; r < pixels; r++) {

@@ -34,13 +34,20 @@ DFN_INLINE const float *dfn_pixel(const struct dfn_pixels_at *at, const int r)
                                          at->step[index[r % 7]] * times[r % 7]);
 }
 
-/* One float further in all of them, which are not known to be as far from each other as
- * they were. */
+/* One float further in all of them. */
 DFN_INLINE void dfn_pixels_next(struct dfn_pixels_at *at)
 {
     at->x[0] += sizeof(float);
     at->x[1] += sizeof(float);
-    __asm__("" : "+r"(at->x[0]), "+r"(at->x[1]));
+}
+
+/* Before each turn of a loop over floats: the pixels are not known to be as far from each
+ * other as in the last one. Fewer than eight have no second pointer to be kept. */
+DFN_INLINE void dfn_pixels_hide(struct dfn_pixels_at *at, const int pixels)
+{
+    __asm__("" : "+r"(at->x[0]));
+    if (pixels > 7)
+        __asm__("" : "+r"(at->x[1]));
 }
 
 #endif

@@ -8,6 +8,8 @@
 #ifndef DFN_KERNELS_X86_PW_TILE_H
 #define DFN_KERNELS_X86_PW_TILE_H
 
+#include "kernels/x86/pixels_at.h"
+
 /* With so many sums left, no register is free for constants. */
 #ifndef DFN_PW_MANY
 #define DFN_PW_MANY (DFN_VREGS == 32 ? 24 : 10)
@@ -47,24 +49,13 @@ DFN_INLINE enum dfn_pw_way dfn_pw_way_of(const struct dfn_pw_group *g,
                                      : DFN_PW_HELD;
 }
 
-/* Where a tile's operands are for one input channel. Pixel r is at x[r / 7] and as many
- * strides further as r % 7, which one of three strides is or becomes in the address of a
- * load; so five registers serve 14 pixels. Given a pointer for each, gcc 12 keeps some of
- * them in vector registers, and moving one out takes the place of a multiply-add. */
+/* Where a tile's operands are for one input channel. */
 struct dfn_pw_at {
-    const char *x[2], *w;
+    struct dfn_pixels_at in;
+    const char *w;
     ptrdiff_t ahead; /* bytes from w to what is fetched          */
-    size_t step[3];  /* bytes of 1, 3 and 5 pixels            */
     size_t panel;    /* bytes from a panel of weights to the next */
 };
-
-DFN_INLINE const float *dfn_pw_pixel(const struct dfn_pw_at *at, const int r)
-{
-    static const unsigned char index[7] = {0, 0, 0, 1, 0, 2, 1};
-    static const unsigned char times[7] = {0, 1, 2, 1, 4, 1, 2};
-    return (const float *)(const void *)(at->x[r / 7] +
-                                         at->step[index[r % 7]] * times[r % 7]);
-}
 
 /* last: of a group's last vector, which DFN_PW_HALF says is half one. */
 DFN_INLINE dfn_vec dfn_pw_fma(const int last, dfn_vec x, dfn_vec w, dfn_vec sum)
@@ -82,16 +73,10 @@ DFN_INLINE struct dfn_pw_at dfn_pw_begin(const struct dfn_pw_group *g,
                                          const struct dfn_pw_place *p, size_t i,
                                          dfn_vec sum[][3], const int rows, const int cols)
 {
-    const size_t pixel = g->cin * sizeof(float);
     const char *w = (const char *)dfn_pw_weight(g, i, 0);
-    struct dfn_pw_at at = {{(const char *)(p->in + i), NULL},
-                           w,
-                           (const char *)(p->ahead + i * DFN_PW_PANEL) - w,
-                           {pixel, 3 * pixel, 5 * pixel},
-                           pixel * DFN_PW_PANEL};
-    at.x[1] = at.x[0] + 7 * pixel;
-    /* Not known to be products. */
-    __asm__("" : "+r"(at.step[1]), "+r"(at.step[2]));
+    const struct dfn_pw_at at = {dfn_pixels_from(p->in + i, g->cin), w,
+                                 (const char *)(p->ahead + i * DFN_PW_PANEL) - w,
+                                 g->cin * DFN_PW_PANEL * sizeof(float)};
 
 #pragma GCC unroll 3
     for (int j = 0; j < cols; j++)
@@ -112,10 +97,8 @@ DFN_INLINE void dfn_pw_turn(struct dfn_pw_at *at, dfn_vec sum[][3], const int ro
                             const int cols)
 {
     const size_t vecs = DFN_PW_PANEL / DFN_VL;
-    /* Not known to be as far from each other in every turn. */
-    __asm__("" : "+r"(at->x[0]), "+r"(at->w));
-    if (rows > 7)
-        __asm__("" : "+r"(at->x[1]));
+    dfn_pixels_hide(&at->in, rows);
+    __asm__("" : "+r"(at->w));
     dfn_vec v[3];
 #pragma GCC unroll 3
     for (int j = 0; j < cols; j++)
@@ -125,13 +108,12 @@ DFN_INLINE void dfn_pw_turn(struct dfn_pw_at *at, dfn_vec sum[][3], const int ro
     _mm_prefetch(at->w + at->ahead, _MM_HINT_T1);
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++) {
-        const dfn_vec x = vec_set1(*dfn_pw_pixel(at, r));
+        const dfn_vec x = vec_set1(*dfn_pixel(&at->in, r));
 #pragma GCC unroll 3
         for (int j = 0; j < cols; j++)
             sum[r][j] = dfn_pw_fma(j == cols - 1, x, v[j], sum[r][j]);
     }
-    at->x[0] += sizeof(float);
-    at->x[1] += sizeof(float);
+    dfn_pixels_next(&at->in);
     at->w += DFN_PW_PANEL * sizeof(float);
 }
 
