@@ -1,12 +1,15 @@
 """A worker process seen from the command. Called by measure.py.
 
 Between its turns a worker is stopped (SIGSTOP), so that threads that spin, or a runtime that
-tidies up, take nothing from the others.
+tidies up, take nothing from the others. Signals go to its process group: some engines have children
+(OpenVINO's telemetry), which else would outlive it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import select
 import signal
 import subprocess
@@ -42,6 +45,7 @@ class Remote:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                start_new_session=True,
             )
         try:
             answer = self.ask("prepare", engine=engine, threads=threads)
@@ -54,7 +58,7 @@ class Remote:
         """Wakes the worker, has the answer, leaves it awake; WorkerError if it fails."""
         if self._process.poll() is not None:
             raise WorkerError(self._ended())
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
         assert self._process.stdin and self._process.stdout
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
@@ -75,16 +79,19 @@ class Remote:
     def pause(self) -> None:
         """Not a step further until the next ask()."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGSTOP)
+            self._signal(signal.SIGSTOP)
 
     def close(self) -> None:
-        """Ends the process."""
-        if self._process.poll() is None:
-            self._process.kill()
+        """Ends the process and its children: the group has its number as long as one lives."""
+        self._signal(signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 pipe.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
     def __enter__(self) -> Self:
         return self

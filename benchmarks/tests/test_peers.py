@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +265,27 @@ def test_the_protocol_survives_talk_and_errors(
 def test_a_process_that_is_told_nonsense_says_so(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="nothing"):
         Remote("nothing", 1, tmp_path / "log")
+
+
+def test_children_of_a_worker_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = tmp_path / "python"
+    worker.write_text(
+        "#!/bin/sh\nsleep 600 >/dev/null &\n"
+        "while read -r line; do printf '{\"version\": %d}\\n' $!; done\n"
+    )
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    with Remote("dfnet", 1, tmp_path / "log") as remote:
+        child = int(remote.version)
+        remote.pause()
+        assert remote.ask("anything")["version"] == child
+        state = Path(f"/proc/{child}/stat")
+        assert state.exists()
+    for _ in range(200):  # it is killed, but by and by
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX":
+            return
+        time.sleep(0.05)
+    pytest.fail("the child lives")
 
 
 @pytest.mark.skipif(find_library() is None, reason="libdfnet is not built")
