@@ -31,10 +31,8 @@
 #define DFN_TILE_PANELS 1
 #define DFN_TILE_WIDE DFN_TILE_PIXELS
 #endif
-/* Floats of the sums of a tile of either kind. */
-#define DFN_TILE_SUMS                                                                    \
-    ((DFN_TILE_WIDE > DFN_TILE_PIXELS ? DFN_TILE_WIDE : DFN_TILE_PIXELS) *               \
-     DFN_TILE_PANELS * DFN_TILE_COLUMNS)
+/* Floats of the sums of a tile of either kind; a wide one has no fewer pixels. */
+#define DFN_TILE_SUMS (DFN_TILE_WIDE * DFN_TILE_PANELS * DFN_TILE_COLUMNS)
 
 /* The part of a window that lies inside the input, as pieces of memory. */
 struct dfn_window {

@@ -20,7 +20,7 @@ void dfn_f32_pointwise_sgemm__blas(const void *args, size_t first, size_t last)
 {
     const struct dfn_pointwise_args *a = args;
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
-    const size_t all = a->all ? (size_t)a->all : cout;
+    const size_t all = dfn_pointwise_all(a);
     size_t strip = STRIP_FLOATS / all;
     if (strip < STRIP_LEAST)
         strip = STRIP_LEAST;

@@ -70,6 +70,17 @@ struct dfn_dwconv_args {
     int all, in_all; /* >= c; 0: c                                                      */
 };
 
+/* Floats from pixel to pixel of out, from pixel to pixel of in. */
+static inline size_t dfn_dwconv_all(const struct dfn_dwconv_args *a)
+{
+    return (size_t)(a->all ? a->all : a->c);
+}
+
+static inline size_t dfn_dwconv_in_all(const struct dfn_dwconv_args *a)
+{
+    return (size_t)(a->in_all ? a->in_all : a->c);
+}
+
 /* pointwise: 1x1 convolution, a matrix product over pixels.
  *   out[m][o] = act(bias[o] + sum over i of in[m][i] * w[o][i]) + residual[m][o]
  * With a gate (squeeze-excite's), in[m][i] * gate[m / pixels][i] takes the place of
@@ -94,6 +105,12 @@ struct dfn_pointwise_args {
     int pixels;        /* h * w                                                         */
     int all;           /* >= cout; 0: cout                                              */
 };
+
+/* Floats from pixel to pixel of out and residual. */
+static inline size_t dfn_pointwise_all(const struct dfn_pointwise_args *a)
+{
+    return (size_t)(a->all ? a->all : a->cout);
+}
 
 /* pool: global mean. out[c] = sum over p < pixels of in[p][c] / count. count is h * w;
  * pixels, too, or h, if the rows' sums come from a depthwise convolution. An item is a

@@ -10,8 +10,8 @@ dfn_kernel_fn dfn_f32_dwconv__ref;
 static void one_pixel(const struct dfn_dwconv_args *a, const float *image, float *out,
                       int y, int x)
 {
-    const size_t c = (size_t)a->c, all = a->all ? (size_t)a->all : c;
-    const size_t in_all = a->in_all ? (size_t)a->in_all : c;
+    const size_t c = (size_t)a->c, all = dfn_dwconv_all(a);
+    const size_t in_all = dfn_dwconv_in_all(a);
     memset(out, 0, c * sizeof *out);
     for (int ky = 0; ky < a->kernel; ky++) {
         const int iy = y * a->stride + ky - a->top;
@@ -32,9 +32,8 @@ static void one_pixel(const struct dfn_dwconv_args *a, const float *image, float
 void dfn_f32_dwconv__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_dwconv_args *a = args;
-    const size_t in_all = (size_t)(a->in_all ? a->in_all : a->c);
-    const size_t in_size = (size_t)a->h * (size_t)a->w * in_all;
-    const size_t all = (size_t)(a->all ? a->all : a->c), row = (size_t)a->ow * all;
+    const size_t in_size = (size_t)a->h * (size_t)a->w * dfn_dwconv_in_all(a);
+    const size_t all = dfn_dwconv_all(a), row = (size_t)a->ow * all;
 
     for (size_t item = first; item < last; item++) {
         const float *image = a->in + item / (size_t)a->oh * in_size;

@@ -22,7 +22,7 @@ void dfn_f32_pointwise_naive__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_pointwise_args *a = args;
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
-    const size_t all = a->all ? (size_t)a->all : cout;
+    const size_t all = dfn_pointwise_all(a);
 
     dfn_gate_ref(a, first, last);
     for (size_t m = first; m < last; m++) {
@@ -89,7 +89,7 @@ static void block(const struct dfn_pointwise_args *a, size_t first, size_t last,
                   size_t i0, size_t depth)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
-    const size_t all = a->all ? (size_t)a->all : cout;
+    const size_t all = dfn_pointwise_all(a);
     float acc[ROWS][COLS];
 
     for (size_t o = 0; o < cout; o += COLS) {
@@ -110,8 +110,7 @@ static void block(const struct dfn_pointwise_args *a, size_t first, size_t last,
 void dfn_f32_pointwise_4x8__ref(const void *args, size_t first, size_t last)
 {
     const struct dfn_pointwise_args *a = args;
-    const size_t cin = (size_t)a->cin;
-    const size_t all = (size_t)(a->all ? a->all : a->cout);
+    const size_t cin = (size_t)a->cin, all = dfn_pointwise_all(a);
 
     for (size_t m = first; m < last; m += STRIP) {
         const size_t end = last - m < STRIP ? last : m + STRIP;

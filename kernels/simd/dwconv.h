@@ -359,8 +359,8 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
     const int k = a->kernel, s = a->stride;
     const int high = (ny - 1) * s + k, iy = y * s - a->top;
     const unsigned all_rows = (1u << high) - 1;
-    const ptrdiff_t c = a->c, all = a->all ? a->all : c;
-    const ptrdiff_t in_all = a->in_all ? a->in_all : c;
+    const ptrdiff_t c = a->c, all = (ptrdiff_t)dfn_dwconv_all(a);
+    const ptrdiff_t in_all = (ptrdiff_t)dfn_dwconv_in_all(a);
     struct dfn_dw_tile t = {.weight = a->weight,
                             .bias = a->bias,
                             .sums = sums,
@@ -397,9 +397,8 @@ static void dfn_dw_rows(const struct dfn_dwconv_args *a, const float *image, flo
 /* The items first..last-1 of a depthwise convolution. */
 static void dfn_dwconv(const struct dfn_dwconv_args *a, size_t first, size_t last)
 {
-    const size_t in_all = (size_t)(a->in_all ? a->in_all : a->c);
-    const size_t in_size = (size_t)a->h * (size_t)a->w * in_all;
-    const size_t all = (size_t)(a->all ? a->all : a->c), oh = (size_t)a->oh;
+    const size_t in_size = (size_t)a->h * (size_t)a->w * dfn_dwconv_in_all(a);
+    const size_t all = dfn_dwconv_all(a), oh = (size_t)a->oh;
     const size_t row = (size_t)a->ow * all;
 
     if ((a->kernel != 3 && a->kernel != 5) || a->stride > 2) {

@@ -353,17 +353,11 @@ static size_t dfn_pw_height(const unsigned char *heights, size_t n)
     return best;
 }
 
-/* Floats from pixel to pixel of out and residual. */
-static inline int dfn_pw_all(const struct dfn_pointwise_args *a)
-{
-    return a->all ? a->all : a->cout;
-}
-
 /* Whether a gate goes into the weights, which takes a copy of a group's, instead of into
  * the pixels: where these are many more. By the shape alone, as bits depend on it. */
 static inline bool dfn_pw_gate_weights(const struct dfn_pointwise_args *a)
 {
-    return a->gate && a->pixels >= 4 * dfn_pw_all(a) &&
+    return a->gate && (size_t)a->pixels >= 4 * dfn_pointwise_all(a) &&
            (size_t)a->cin * 3 * DFN_PW_PANEL <= DFN_PW_GATED;
 }
 
@@ -374,7 +368,7 @@ static void dfn_pw_columns_by(const struct dfn_pointwise_args *a, size_t first,
                               struct dfn_pw_late *late)
 {
     const size_t cin = (size_t)a->cin, cout = (size_t)a->cout;
-    const size_t all = (size_t)dfn_pw_all(a);
+    const size_t all = dfn_pointwise_all(a);
     const size_t whole = o + (size_t)(cols - 1) * DFN_VL;
     const unsigned char *heights = dfn_pw_heights[cols];
     const size_t height = dfn_pw_height(heights, last - first);
@@ -480,7 +474,7 @@ static void dfn_pw_strip(const struct dfn_pointwise_args *a, size_t first, size_
         dfn_pw_columns(a, first, last, (size_t)o, cols, late);
     }
 #if DFN_PW_LATE
-    dfn_pw_late_end(late, (size_t)dfn_pw_all(a));
+    dfn_pw_late_end(late, dfn_pointwise_all(a));
 #endif
 }
 

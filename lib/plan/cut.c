@@ -204,11 +204,30 @@ struct dfn_cut dfn_cut_choose(const struct dfn_work *w, int threads)
     return best;
 }
 
-const float *dfn_weights_at(enum dfn_layout layout, int cout, int cin, int kernel,
-                            const float *weight, size_t o)
+static const float *weights_at(enum dfn_layout layout, int cout, int cin, int kernel,
+                               const float *weight, size_t o)
 {
     const struct dfn_pack_shape s = {layout, cout, cin, kernel};
     return weight + dfn_pack_at(&s, o, 0, 0);
+}
+
+void dfn_slice_pointwise(struct dfn_pointwise_args *a, enum dfn_layout layout,
+                         struct dfn_span slice)
+{
+    a->weight = weights_at(layout, a->cout, a->cin, 1, a->weight, slice.at);
+    a->bias += slice.at;
+    a->cout = (int)(slice.end - slice.at);
+}
+
+void dfn_slice_dwconv(struct dfn_dwconv_args *a, enum dfn_layout layout,
+                      struct dfn_span slice)
+{
+    a->weight = weights_at(layout, a->c, 1, a->kernel, a->weight, slice.at);
+    a->bias += slice.at;
+    a->out += slice.at;
+    a->sums = a->sums ? a->sums + slice.at : NULL;
+    a->all = a->c;
+    a->c = (int)(slice.end - slice.at);
 }
 
 static void run_pointwise(const struct dfn_call *c, struct dfn_span items, size_t slice)
@@ -216,12 +235,10 @@ static void run_pointwise(const struct dfn_call *c, struct dfn_span items, size_
     const struct dfn_pointwise_args *whole = c->args;
     const struct dfn_span s = dfn_cut_slice(&c->cut, whole->cout, slice);
     struct dfn_pointwise_args a = *whole;
-    a.weight = dfn_weights_at(c->kernel->layout, a.cout, a.cin, 1, a.weight, s.at);
-    a.bias += s.at;
+    dfn_slice_pointwise(&a, c->kernel->layout, s);
     a.residual = a.residual ? a.residual + s.at : NULL;
     a.out += s.at;
     a.all = whole->cout;
-    a.cout = (int)(s.end - s.at);
     a.gated = NULL; /* done before: run.c */
     c->kernel->run(&a, items.at, items.end);
 }
@@ -231,13 +248,9 @@ static void run_dwconv(const struct dfn_call *c, struct dfn_span items, size_t s
     const struct dfn_dwconv_args *whole = c->args;
     const struct dfn_span s = dfn_cut_slice(&c->cut, whole->c, slice);
     struct dfn_dwconv_args a = *whole;
-    a.weight = dfn_weights_at(c->kernel->layout, a.c, 1, a.kernel, a.weight, s.at);
-    a.bias += s.at;
+    dfn_slice_dwconv(&a, c->kernel->layout, s);
     a.in += s.at;
-    a.out += s.at;
-    a.sums = a.sums ? a.sums + s.at : NULL;
-    a.all = a.in_all = whole->c;
-    a.c = (int)(s.end - s.at);
+    a.in_all = whole->c;
     c->kernel->run(&a, items.at, items.end);
 }
 

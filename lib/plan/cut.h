@@ -73,8 +73,11 @@ double dfn_cost_windows(const struct dfn_work *work, const struct dfn_cut *cut,
 /* Costs of writing so many pixels beside other slices. */
 double dfn_cost_written(const struct dfn_cut *cut, size_t pixels);
 
-/* Weight of a layer from channel o on, a multiple of DFN_SLICE. */
-const float *dfn_weights_at(enum dfn_layout layout, int cout, int cin, int kernel,
-                            const float *weight, size_t o);
+/* The channels of a slice, out of all of a layer's: weights and biases, and where a
+ * depthwise convolution writes. What else there is to move is the caller's. */
+void dfn_slice_pointwise(struct dfn_pointwise_args *a, enum dfn_layout layout,
+                         struct dfn_span slice);
+void dfn_slice_dwconv(struct dfn_dwconv_args *a, enum dfn_layout layout,
+                      struct dfn_span slice);
 
 #endif

@@ -81,18 +81,13 @@ static void take_group(const struct dfn_fused *f, int o, int end,
                        struct dfn_pointwise_args *e, struct dfn_dwconv_args *d)
 {
     const size_t image = (size_t)f->image, all = (size_t)d->c;
-    const size_t at = (size_t)o;
-    e->weight = dfn_weights_at(f->expand_kernel->layout, d->c, e->cin, 1, e->weight, at);
-    e->bias += o;
+    const struct dfn_span group = {(size_t)o, (size_t)o + (size_t)least(GROUP, end - o)};
     e->in += image * (size_t)d->h * (size_t)d->w * (size_t)e->cin;
-    d->weight =
-        dfn_weights_at(f->depthwise_kernel->layout, d->c, 1, d->kernel, d->weight, at);
-    d->bias += o;
-    d->out += image * (size_t)d->oh * (size_t)d->ow * all + (size_t)o;
+    d->out += image * (size_t)d->oh * (size_t)d->ow * all;
     if (d->sums)
-        d->sums += image * (size_t)d->oh * all + (size_t)o;
-    d->all = d->c;
-    d->c = e->cout = least(GROUP, end - o);
+        d->sums += image * (size_t)d->oh * all;
+    dfn_slice_pointwise(e, f->expand_kernel->layout, group);
+    dfn_slice_dwconv(d, f->depthwise_kernel->layout, group);
 }
 
 /* Rows y..y+ny-1 of the depthwise convolution d, whose input rows begin..begin+rows-1 lie

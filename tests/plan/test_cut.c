@@ -19,6 +19,15 @@
 
 static const uint32_t levels[] = {0, DFN_CPU_AVX2, ~0u};
 
+/* Those of a case's CPU level; false if it is not its turn. */
+static bool kernels_for(int i, struct dfn_kernels *k)
+{
+    if ((size_t)i % test_stride_asked())
+        return false;
+    dfn_kernels_init(k, dfn_cpu_detect() & levels[i % 3]);
+    return true;
+}
+
 static float *fresh(size_t n, uint64_t *s)
 {
     float *v = malloc(n * sizeof *v);
@@ -102,9 +111,8 @@ START_TEST(depthwise_parts_give_the_same_bits)
 {
     uint64_t s = (uint64_t)_i + 1;
     struct dfn_kernels k;
-    if ((size_t)_i % test_stride_asked())
+    if (!kernels_for(_i, &k))
         return;
-    dfn_kernels_init(&k, dfn_cpu_detect() & levels[_i % 3]);
     const int n = test_random_int(&s, 1, 3), h = test_random_int(&s, 1, 15);
     const int w = test_random_int(&s, 1, 15), c = test_random_int(&s, 1, 90);
     const int kernel = test_random_int(&s, 1, 3) * 2 + 1;
@@ -155,9 +163,8 @@ START_TEST(pointwise_parts_give_the_same_bits)
     static const enum dfn_act acts[] = {DFN_ACT_NONE, DFN_ACT_SWISH, DFN_ACT_SIGMOID};
     uint64_t s = (uint64_t)_i + 1;
     struct dfn_kernels k;
-    if ((size_t)_i % test_stride_asked())
+    if (!kernels_for(_i, &k))
         return;
-    dfn_kernels_init(&k, dfn_cpu_detect() & levels[_i % 3]);
     const int n = test_random_int(&s, 1, 3), pixels = test_random_int(&s, 1, 260);
     const int cin = test_random_int(&s, 1, 40), cout = test_random_int(&s, 1, 130);
     const size_t items = (size_t)(n * pixels), nin = items * (size_t)cin;
